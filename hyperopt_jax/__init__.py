@@ -1,0 +1,52 @@
+"""Hyperparameter search that compiles: a study is a pure function of a pytree and a key."""
+
+from hyperopt_jax._evaluate import (
+    python_loop as python_loop,
+    vectorised as vectorised,
+)
+from hyperopt_jax.acquisition import (
+    EI as EI,
+    PI as PI,
+    UCB as UCB,
+    BaseAcquisition as BaseAcquisition,
+    BaseHallucination as BaseHallucination,
+    ConstantHallucination as ConstantHallucination,
+    LogEI as LogEI,
+    MeanHallucination as MeanHallucination,
+    SampleHallucination as SampleHallucination,
+    UCBHallucination as UCBHallucination,
+)
+from hyperopt_jax.base import (
+    BatchCompleted as BatchCompleted,
+    Optimizer as Optimizer,
+    OptimizerState as OptimizerState,
+    best_trial as best_trial,
+)
+from hyperopt_jax.bayesian import (
+    BayesianSearch as BayesianSearch,
+    BayesianSearchState as BayesianSearchState,
+)
+from hyperopt_jax.errors import HyperoptError as HyperoptError, Status as Status
+from hyperopt_jax.grid import (
+    GridSearch as GridSearch,
+    GridSearchState as GridSearchState,
+)
+from hyperopt_jax.kernels import (
+    RBF as RBF,
+    BaseKernel as BaseKernel,
+    Matern as Matern,
+)
+from hyperopt_jax.random import (
+    RandomSearch as RandomSearch,
+    RandomSearchState as RandomSearchState,
+)
+from hyperopt_jax.spaces import (
+    DiscreteSpace as DiscreteSpace,
+    LinearSpace as LinearSpace,
+    LogSpace as LogSpace,
+    QLinearSpace as QLinearSpace,
+    QLogSpace as QLogSpace,
+    Space as Space,
+)
+
+__version__ = "0.1.0"

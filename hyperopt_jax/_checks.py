@@ -1,0 +1,78 @@
+"""Checks of arguments, made on the host when an argument is concrete.
+
+A traced value passes: its check has run, or will run, where the value is concrete.
+"""
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from hyperopt_jax.errors import SettingError, StateError
+
+
+def is_concrete(*trees: Any) -> bool:
+    """Whether no leaf of `trees` is a tracer."""
+    return not any(
+        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(list(trees))
+    )
+
+
+def check_int(name: str, value: Any, low: int) -> int:
+    """`value` as an int of at least `low`; raises `SettingError`."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise SettingError(f"expected a whole number for {name}, got {value!r}")
+    if number < low:
+        raise SettingError(f"expected {name} >= {low}, got {number}")
+    return number
+
+
+def check_number(name: str, value: Any, low: float, *, strict: bool = False) -> Any:
+    """`value`, a finite number (or array, or tracer) of at least `low`."""
+    if not is_concrete(value):
+        return value
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise SettingError(f"expected a number for {name}, got {value!r}") from None
+    in_range = (array > low if strict else array >= low) & np.isfinite(array)
+    if not in_range.all():
+        sign = ">" if strict else ">="
+        bound = "a finite number" if math.isinf(low) else f"{sign} {low:g}"
+        raise SettingError(f"expected {name} to be {bound}, got {value!r}")
+    return value
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
+    """`value`, one of `choices`; raises `SettingError`."""
+    if value not in choices:
+        allowed = ", ".join(map(repr, choices))
+        raise SettingError(
+            f"{name}={value!r} is not supported; expected one of {allowed}"
+        )
+    return value
+
+
+def check_instance(name: str, value: Any, kind: type) -> Any:
+    """`value`, an instance of `kind`; raises `SettingError`."""
+    if not isinstance(value, kind):
+        raise SettingError(
+            f"expected {name} to be a {kind.__name__} instance, got {value!r}"
+        )
+    return value
+
+
+def check_state(optimizer: Any, state: Any, kind: type) -> None:
+    """Raises `StateError` unless `state` is the kind that `optimizer` works on."""
+    if not isinstance(state, kind):
+        raise StateError(
+            f"{type(optimizer).__name__} expected a {kind.__name__}, got a "
+            f"{type(state).__name__}; use the state that its own init returned"
+        )

@@ -1,0 +1,122 @@
+"""THE step of a study (ask, evaluate, tell), its keys, and the loops around it.
+
+Both drivers run the same step body. Keys are derived from the study's key by trial
+number, so the Python loop, the scan, a resumed run and another batch width give the
+same trial the same key.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from hyperopt_jax import _compile
+from hyperopt_jax._evaluate import Evaluator, Objective, vectorised
+from hyperopt_jax._progress import report_from_loop
+from hyperopt_jax.errors import ObjectiveError
+from hyperopt_jax.spaces import ravel
+
+if TYPE_CHECKING:
+    from hyperopt_jax.base import Optimizer, OptimizerState
+
+
+class Keys(eqx.Module):
+    """The keys of one batch, from the study's key and the number of its first trial."""
+
+    ask: PRNGKeyArray
+    tell: PRNGKeyArray
+    trials: PRNGKeyArray
+
+    def __init__(self, key: PRNGKeyArray, first_trial: Int[Array, ""], q: int):
+        numbers = jnp.asarray(first_trial, jnp.int32) + jnp.arange(q, dtype=jnp.int32)
+        self.trials = jax.vmap(lambda t: jax.random.fold_in(key, t))(numbers)
+        self.ask = jax.random.fold_in(self.trials[0], 1)
+        self.tell = jax.random.fold_in(self.trials[0], 2)
+
+
+class Segment(eqx.Module):
+    """A stretch of a study that runs on buffers of one size."""
+
+    capacity: int | None = eqx.field(static=True)
+    n_steps: int = eqx.field(static=True)
+
+
+def step(
+    optimizer: "Optimizer",
+    state: "OptimizerState",
+    key: PRNGKeyArray,
+    func: Objective,
+    first_trial: Int[Array, ""],
+    evaluate: Evaluator = vectorised,
+) -> tuple["OptimizerState", PyTree, Float[Array, " q"]]:
+    """One batch: ask, evaluate, tell. Returns the new state, the params, the results."""
+    keys = Keys(key, first_trial, optimizer.n_parallel)
+    params = optimizer.get_next_params(state, keys.ask)
+    results = evaluate(func, keys.trials, params)
+    if jnp.shape(results) != (optimizer.n_parallel,):
+        raise ObjectiveError(
+            f"expected the evaluator to return results of shape "
+            f"({optimizer.n_parallel},), got {jnp.shape(results)}"
+        )
+    results = jnp.asarray(results).astype(jnp.result_type(float))
+    return optimizer.update_state(state, keys.tell, results, params), params, results
+
+
+@_compile.jit
+def run(
+    optimizer: "Optimizer",
+    state: "OptimizerState",
+    key: PRNGKeyArray,
+    func: Objective,
+    first_trial: Int[Array, ""],
+    segments: tuple[Segment, ...],
+    bar: Int[Array, ""] | None = None,
+) -> tuple["OptimizerState", Float[Array, "t q d"], Float[Array, "t q"]]:
+    """A whole stretch of a study as one program: a scan a segment.
+
+    Returns the state and the histories of parameters, as a table, and of results.
+    """
+    q, space = optimizer.n_parallel, state.space
+    total = sum(segment.n_steps for segment in segments)
+
+    def body(small: Any, i: Int[Array, ""]) -> tuple[Any, tuple[Array, Array]]:
+        small, params, results = step(optimizer, small, key, func, first_trial + i * q)
+        if bar is not None:
+            report_from_loop(bar, i + 1, total)
+        return small, (ravel(space, params), results)
+
+    done, histories = 0, []
+    for segment in segments:
+        small = optimizer.shrink(state, segment.capacity)
+        steps = jnp.arange(done, done + segment.n_steps, dtype=jnp.int32)
+        small, history = lax.scan(body, small, steps)
+        state = optimizer.regrow(state, small)
+        histories.append(history)
+        done += segment.n_steps
+    tables, results = zip(*histories, strict=True)
+    return state, jnp.concatenate(tables), jnp.concatenate(results)
+
+
+def plan(
+    optimizer: "Optimizer", n_told: int | None, n_iterations: int
+) -> tuple[Segment, ...]:
+    """The segments of `n_iterations` batches after `n_told` trials.
+
+    Which size a batch runs at depends on its trial number alone, so a study that is cut
+    and resumed runs every batch at the size of the uninterrupted one. Where the state is
+    traced (`n_told` is None) everything runs at full size.
+    """
+    if n_told is None:
+        return (Segment(None, n_iterations),) if n_iterations else ()
+    sizes = [
+        optimizer.capacity(n_told + i * optimizer.n_parallel)
+        for i in range(n_iterations)
+    ]
+    starts = [i for i, size in enumerate(sizes) if i == 0 or size != sizes[i - 1]]
+    ends = [*starts[1:], n_iterations]
+    return tuple(
+        Segment(sizes[a], b - a) for a, b in zip(starts, ends, strict=False)
+    )

@@ -1,0 +1,170 @@
+"""How a batch of trials is run: checks of the objective, and the evaluators.
+
+An evaluator is any `(func, keys (q,), params) -> results (q,)`; the drivers take one as
+an argument, and the optimizer never knows. The default vectorises a traced objective.
+"""
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from hyperopt_jax.errors import ObjectiveError
+
+Objective = Callable[[PRNGKeyArray, PyTree], Float[Array, ""]]
+Evaluator = Callable[[Objective, PRNGKeyArray, PyTree], Float[Array, " q"]]
+
+_NOT_TRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
+
+def check_objective(func: Any) -> None:
+    """Raises `ObjectiveError` unless `func` can be called as `func(key, params)`.
+
+    Warns where the signature cannot be read.
+    """
+    if not callable(func):
+        raise ObjectiveError(
+            f"expected the objective to be a function fn(key, config), got {func!r}"
+        )
+    try:
+        parameters = inspect.signature(func).parameters.values()
+    except (TypeError, ValueError):
+        warnings.warn(
+            f"cannot read the signature of {func!r}; it will be called as "
+            f"fn(key, config)",
+            UserWarning,
+            stacklevel=3,
+        )
+        return
+    kinds = [p.kind for p in parameters]
+    positional = sum(k in (inspect.Parameter.POSITIONAL_ONLY,
+                           inspect.Parameter.POSITIONAL_OR_KEYWORD) for k in kinds)
+    if positional < 2 and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        name = getattr(func, "__name__", repr(func))
+        raise ObjectiveError(
+            f"expected the objective to have the signature fn(key, config), got "
+            f"{name} with {positional} positional parameter(s); add the key, used or not"
+        )
+
+
+def vectorised(
+    func: Objective, keys: PRNGKeyArray, params: PyTree
+) -> Float[Array, " q"]:
+    """Traces `func` once and runs the batch as one vectorised program (the default).
+
+    Raises:
+        ObjectiveError: `func` needs concrete numbers, or returns anything but one real
+            number a trial.
+    """
+    try:
+        outputs = _vmapped(func, keys, params)
+    except _NOT_TRACEABLE as error:
+        raise ObjectiveError(
+            "the objective cannot be traced by JAX (it needs a concrete number where it "
+            "gets an abstract array); write it with jax.numpy, or run it as plain Python "
+            "with optimizer.optimize(..., evaluate=hyperopt_jax.python_loop)"
+        ) from error
+    return _as_results(outputs, keys.shape[0])
+
+
+def python_loop(
+    func: Objective,
+    keys: PRNGKeyArray,
+    params: PyTree,
+    catch: tuple[type[BaseException], ...] = (Exception,),
+) -> np.ndarray:
+    """Runs `func` trial by trial on concrete scalars, as plain Python.
+
+    For objectives that JAX cannot trace: scikit-learn estimators, simulators, programs.
+    Leaves arrive as NumPy scalars of the space's dtype. An exception in `catch` makes
+    its trial a failed one, with a warning that carries the message; pass
+    `functools.partial(python_loop, catch=())` to let every exception through.
+
+    Raises:
+        ObjectiveError: `func` returns anything but one real number.
+
+    ```python
+    optimizer.optimize(state, key, func, 20, evaluate=hyperopt_jax.python_loop)
+    ```
+    """
+    columns, treedef = jax.tree.flatten(params)
+    columns = [np.asarray(column) for column in columns]
+    results = []
+    for i in range(keys.shape[0]):
+        config = jax.tree.unflatten(treedef, [column[i] for column in columns])
+        try:
+            output = func(keys[i], config)
+        except catch as error:
+            warnings.warn(
+                f"a trial failed and is recorded as such: {type(error).__name__}: "
+                f"{error} (params {config})",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            output = np.nan
+        results.append(_as_number(output))
+    return np.asarray(results)
+
+
+@functools.cache
+def _vmapped_jit() -> Callable[..., Any]:
+    # A jitted inner function: its trace is kept, so a program that needs the objective
+    # in several places, or another program, does not trace it again.
+    return eqx.filter_jit(lambda func, keys, params: jax.vmap(func)(keys, params))
+
+
+def _vmapped(func: Objective, keys: PRNGKeyArray, params: PyTree) -> PyTree:
+    return _vmapped_jit()(func, keys, params)
+
+
+def _as_results(outputs: PyTree, q: int) -> Float[Array, " q"]:
+    """The vectorised outputs as (q,) floats; raises `ObjectiveError`."""
+    if not isinstance(outputs, jax.Array):
+        raise ObjectiveError(
+            f"expected the objective to return one float scalar, got a "
+            f"{type(outputs).__name__}; return the number to optimise"
+        )
+    shape = outputs.shape[1:]
+    if shape not in ((), (1,)):
+        raise ObjectiveError(
+            f"expected the objective to return one float scalar, got shape {shape}; "
+            f"reduce it, for example with jnp.mean"
+        )
+    _check_real(outputs.dtype)
+    return outputs.reshape(q).astype(jnp.result_type(float))
+
+
+def _as_number(output: Any) -> float:
+    """One output of a plain Python objective as a float; raises `ObjectiveError`."""
+    try:
+        array = np.asarray(output)
+        _check_real(array.dtype)
+    except (TypeError, ValueError) as error:
+        raise ObjectiveError(
+            f"expected the objective to return one float scalar, got {output!r}"
+        ) from error
+    if array.size != 1:
+        raise ObjectiveError(
+            f"expected the objective to return one float scalar, got shape {array.shape}"
+        )
+    return float(array.reshape(()))
+
+
+def _check_real(dtype: Any) -> None:
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise ObjectiveError(
+            f"expected the objective to return one float scalar, got dtype {dtype}; "
+            f"convert it to a float"
+        )

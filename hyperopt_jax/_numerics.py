@@ -1,0 +1,150 @@
+"""Small pure helpers with a stated range: distances, Cholesky, tails of the normal law.
+
+They know nothing of searches. All are safe under `grad`, in float32 and float64.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.special import erfc
+from jaxtyping import Array, Bool, Float
+
+# Accelerators round matrix products to 10 or 8 bits by default, which destroys a kernel
+# matrix; every product that feeds a factorisation asks for full precision.
+PRECISION = lax.Precision.HIGHEST
+
+# Up to here differences are taken one by one: exact for near-duplicates, and as fast as
+# a matrix product. Beyond, the n * m * d differences cost more than they give.
+MAX_DIRECT_DIMENSIONS = 8
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def matmul(a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`a @ b` in the full precision of its dtype, on every backend."""
+    return jnp.matmul(a, b, precision=PRECISION)
+
+
+def squared_distance(
+    x: Float[Array, "n d"], y: Float[Array, "m d"]
+) -> Float[Array, "n m"]:
+    """|x_i - y_j|^2 for all pairs of rows."""
+    if x.shape[1] <= MAX_DIRECT_DIMENSIONS:
+        return jnp.sum((x[:, None, :] - y[None, :, :]) ** 2, axis=-1)
+    # |x|^2 + |y|^2 - 2xy cancels; centred, the terms are as small as they can be.
+    centre = lax.stop_gradient(jnp.mean(y, axis=0, keepdims=True))
+    x, y = x - centre, y - centre
+    norms = jnp.sum(x * x, axis=1)[:, None] + jnp.sum(y * y, axis=1)[None, :]
+    return jnp.maximum(norms - 2 * matmul(x, y.T), 0.0)
+
+
+def cholesky(
+    K: Float[Array, "n n"], jitter: Float[Array, ""], max_tries: int = 5
+) -> Float[Array, "n n"]:
+    """Lower Cholesky factor of `K + jitter * I`, the jitter raised tenfold on failure.
+
+    The jitter grows at most to `jitter * 10**(max_tries - 1)`; if that fails too, the
+    factor holds NaN, which the caller must expect.
+    """
+    eye = jnp.eye(K.shape[0], dtype=K.dtype)
+
+    def factor(jitter: Float[Array, ""]) -> Float[Array, "n n"]:
+        return lax.linalg.cholesky(K + jitter * eye, symmetrize_input=False)
+
+    def failed(carry: tuple) -> Bool[Array, ""]:
+        tries, _, L = carry
+        # A failed factorisation leaves NaN in the last pivot, whichever pivot failed.
+        return (tries < max_tries) & ~jnp.isfinite(L[-1, -1])
+
+    def retry(carry: tuple) -> tuple:
+        tries, jitter, _ = carry
+        jitter = jnp.where(tries == 0, jitter, 10 * jitter)
+        return tries + 1, jitter, factor(jitter)
+
+    # The first try runs inside the loop as well, so that it is compiled once.
+    unfactored = jnp.full_like(K, jnp.nan)
+    _, _, L = lax.while_loop(failed, retry, (0, jitter, unfactored))
+    return L
+
+
+def inverse_lower(L: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """The inverse of a lower triangular matrix."""
+    eye = jnp.eye(L.shape[0], dtype=L.dtype)
+    return lax.linalg.triangular_solve(L, eye, left_side=True, lower=True)
+
+
+def normal_pdf(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Density of the standard normal law."""
+    return jnp.exp(-0.5 * z * z - 0.5 * LOG_2PI)
+
+
+def normal_cdf(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Distribution function of the standard normal law, accurate in the lower tail."""
+    return 0.5 * erfc(-z / math.sqrt(2))
+
+
+def log_expected_excess(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """log(phi(z) + z Phi(z)), the logarithm of E[max(z + N(0, 1), 0)].
+
+    Finite value and gradient for every finite z of the dtype: relative error below 1e-5
+    in float32 and 1e-10 in float64, where the direct formula underflows from z = -14
+    (float32) or -38 (float64) and has lost all digits long before. The value switches
+    from the direct formula to Mills' ratio at -1 and to its asymptotic series in the
+    far tail.
+    """
+    return _log_excess(z)
+
+
+def _log_excess_and_slope(z: Float[Array, "..."]) -> tuple[Array, Array]:
+    # Above `low` the distribution function still has all its digits.
+    low = -10.0 if z.dtype == jnp.float32 else -30.0
+    direct, far = z > -1.0, z <= low
+    z_safe = jnp.where(far, low, z)
+    pdf, cdf = normal_pdf(z_safe), normal_cdf(z_safe)
+    excess = pdf + z_safe * cdf
+
+    # In the lower tail the sum cancels: there phi + z Phi = phi (1 + z R) with Mills'
+    # ratio R = Phi / phi, and 1 + z R = w (1 - 3 w (1 - 5 w (1 - 7 w (1 - 9 w)))) with
+    # w = 1 / z^2 in the limit.
+    z_tail = jnp.where(direct, -2.0, z)
+    mills = cdf / jnp.where(direct, 1.0, pdf)
+    z_far = jnp.where(far, z, low)
+    w = 1.0 / (z_far * z_far)
+    series = w * (1.0 - 3.0 * w * (1.0 - 5.0 * w * (1.0 - 7.0 * w * (1.0 - 9.0 * w))))
+    factor = jnp.where(far, series, jnp.where(direct, 1.0, 1.0 + z_tail * mills))
+
+    log_pdf = -0.5 * z_tail * z_tail - 0.5 * LOG_2PI
+    value = jnp.where(direct, 0.0, log_pdf) + jnp.log(
+        jnp.where(direct, excess, factor)
+    )
+    # The slope is Phi / excess; R = (1 - factor) / -z where R itself is not computed.
+    ratio = jnp.where(far, (1.0 - series) / -z_far, mills)
+    slope = jnp.where(direct, cdf / jnp.where(direct, excess, 1.0), ratio / factor)
+    return value, slope
+
+
+def _log_excess_value(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return _log_excess_and_slope(z)[0]
+
+
+_log_excess = jax.custom_jvp(_log_excess_value)
+
+
+@_log_excess.defjvp
+def _log_excess_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    value, slope = _log_excess_and_slope(primals[0])
+    return value, slope * tangents[0]
+
+
+def masked_quartiles(
+    values: Float[Array, " n"], mask: Bool[Array, " n"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Lower and upper quartile of the masked entries: entries, the outer one of two.
+
+    inf where there is no entry.
+    """
+    ordered = jnp.sort(jnp.where(mask, values, jnp.inf))
+    last = jnp.maximum(jnp.sum(mask, dtype=jnp.int32) - 1, 0)
+    return ordered[last // 4], ordered[last - last // 4]

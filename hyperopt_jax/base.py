@@ -1,0 +1,348 @@
+"""The contract of every search, and its two drivers."""
+
+import abc
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from hyperopt_jax import _drive, _progress
+from hyperopt_jax._checks import check_int, is_concrete
+from hyperopt_jax._evaluate import Evaluator, Objective, check_objective
+from hyperopt_jax.errors import ParamsError, SettingError, UnknownSettingError
+from hyperopt_jax.spaces import n_params, unravel
+
+
+class OptimizerState(eqx.Module):
+    """Everything that a search knows: an immutable pytree of arrays, with its space."""
+
+    space: eqx.AbstractVar[PyTree]
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed.
+
+        Raises:
+            TypeError: a field that the state does not have.
+        """
+        return dataclasses.replace(self, **changes)
+
+
+class BatchCompleted(NamedTuple):
+    """What a callback of `Optimizer.optimize` is told after each batch.
+
+    `trials`: numbers of the trials (q,); `params`, `results`: the batch; `best_params`,
+    `best_result`: the best trial of this call so far (None and nan before the first
+    success); `seconds`: wall time of the batch; `state`: the state after it, for
+    checkpoints.
+    """
+
+    trials: np.ndarray
+    params: PyTree
+    results: Float[Array, " q"]
+    best_params: PyTree | None
+    best_result: float
+    seconds: float
+    state: OptimizerState
+
+
+Callback = Callable[[BatchCompleted], bool | None]
+
+
+class Optimizer(eqx.Module):
+    """A search: settings only, immutable, equal by value.
+
+    A new search is a dataclass with the settings `n_parallel` and `maximize`, the class
+    method `init` and the two pure methods `get_next_params` and `update_state`; the two
+    drivers, resuming and evaluators come with this class. A search with a memory also
+    says how many trials it holds (`n_told`), how many more it can take (`n_left`), and
+    may run early trials on smaller buffers (`capacity`, `shrink`, `regrow`).
+    """
+
+    n_parallel: eqx.AbstractVar[int]
+    maximize: eqx.AbstractVar[bool]
+
+    @classmethod
+    @abc.abstractmethod
+    def init(cls, space: PyTree, **settings: Any) -> tuple[OptimizerState, Self]:
+        """A fresh state and the search itself, for a pytree of spaces."""
+
+    @abc.abstractmethod
+    def get_next_params(self, state: Any, key: PRNGKeyArray) -> PyTree:
+        """The next batch to evaluate: a pytree like the space, leaves (n_parallel,)."""
+
+    @abc.abstractmethod
+    def update_state(
+        self, state: Any, key: PRNGKeyArray, results: Float[Array, " q"], params: PyTree
+    ) -> Any:
+        """The state with the results of a batch added."""
+
+    def n_told(self, state: Any) -> Int[Array, ""] | int:
+        """How many trials the state remembers; 0 for a search without memory."""
+        return 0
+
+    def n_left(self, state: Any) -> int | None:
+        """How many more trials the state can take; None for no limit.
+
+        For a traced state, which cannot be counted, the limit of a fresh one.
+        """
+        return None
+
+    def capacity(self, n_told: int) -> int | None:
+        """The size of buffers on which the batch after `n_told` trials runs."""
+        return None
+
+    def shrink(self, state: Any, capacity: int | None) -> Any:
+        """The state on buffers of `capacity` rows (which hold all it remembers)."""
+        return state
+
+    def regrow(self, state: Any, small: Any) -> Any:
+        """What `small` knows, on the buffers of `state`."""
+        return small
+
+    def optimize(
+        self,
+        state: Any,
+        key: PRNGKeyArray,
+        func: Objective,
+        n_iterations: int | None = None,
+        *,
+        callback: Callback | None = None,
+        progress_bar: bool = False,
+        evaluate: Evaluator | None = None,
+        first_trial: int | None = None,
+    ) -> tuple[Any, tuple[list[PyTree], list[Float[Array, " q"]]]]:
+        """Runs the search as a Python loop, one compiled step a batch.
+
+        Equals `optimize_scan` bit for bit; use it to watch, to stop early, or to run an
+        objective that JAX cannot trace.
+
+        Args:
+            state: what `init` returned, or the state of an earlier run to go on with.
+            key: the study's key. The trial with number t is evaluated with
+                `jax.random.fold_in(key, t)`, in every driver and batch width.
+            func: `func(key, params) -> float`, traced once and vmapped over the batch.
+            n_iterations: number of batches; None fills the buffer or ends the grid.
+            callback: called with a `BatchCompleted` after each batch; returning True
+                stops the run; what it raises comes through.
+            progress_bar: shows progress in trials (needs tqdm).
+            evaluate: `(func, keys, params) -> results (q,)`, run on the host instead of
+                the compiled step; `hyperopt_jax.python_loop` for plain Python.
+            first_trial: number of the first trial; None continues after those that the
+                state remembers.
+
+        Returns:
+            The state, and lists with the parameters (leaves (q,)) and the results (q,)
+            of each batch.
+
+        Raises:
+            ObjectiveError: wrong signature or result, or an objective that cannot be
+                traced.
+            ExhaustedError: a grid with fewer points left than asked for.
+        """
+        n_iterations = self._check_run(state, func, n_iterations)
+        q = self.n_parallel
+        n_told = self._first_trial(state, first_trial)
+        first = 0 if n_told is None else n_told
+        params_hist: list[PyTree] = []
+        results_hist: list[Array] = []
+        best = _Best(self.maximize)
+        with _progress.progress(progress_bar, n_iterations * q, "trial") as bar:
+            for i in range(n_iterations):
+                started = time.perf_counter()
+                number = first + i * q
+                if evaluate is None:
+                    told = None if n_told is None else number
+                    state, params, results = self._one(state, key, func, number, told)
+                else:
+                    state, params, results = _drive.step(
+                        self, state, key, func, jnp.int32(number), evaluate
+                    )
+                params_hist.append(params)
+                results_hist.append(results)
+                if bar is not None:
+                    jax.block_until_ready(results)
+                    _progress.report(bar, (i + 1) * q)
+                if callback is not None:
+                    best.see(params, results)
+                    event = BatchCompleted(
+                        np.arange(number, number + q),
+                        params,
+                        results,
+                        best.params,
+                        best.result,
+                        time.perf_counter() - started,
+                        state,
+                    )
+                    if callback(event):
+                        break
+        return state, (params_hist, results_hist)
+
+    def optimize_scan(
+        self,
+        state: Any,
+        key: PRNGKeyArray,
+        func: Objective,
+        n_iterations: int | None = None,
+        *,
+        progress_bar: bool = False,
+        first_trial: int | None = None,
+    ) -> tuple[Any, tuple[PyTree, Float[Array, "t q"]]]:
+        """Runs the search as one compiled program (`lax.scan`).
+
+        Works under `jit` and `vmap`. Arguments as in `optimize`; the histories come
+        stacked, parameters with leaves (n_iterations, n_parallel) and results
+        (n_iterations, n_parallel). Where the state is traced, its trials cannot be
+        counted: with `n_iterations=None` the run is as long as that of a fresh state,
+        and `first_trial` says how many trials the state remembers (buffers that grow
+        with the study then work under `vmap` too).
+
+        Raises:
+            ObjectiveError: wrong signature or result, or an objective that cannot be
+                traced.
+            ExhaustedError: a grid with fewer points left than asked for.
+        """
+        n_iterations = self._check_run(state, func, n_iterations)
+        n_told = self._first_trial(state, first_trial)
+        segments = _drive.plan(self, n_told, n_iterations)
+        first = self.n_told(state) if n_told is None else n_told
+        if not segments:
+            return state, self._empty_history(state)
+        # Inside another program the bar would be gone before that program runs.
+        shown = progress_bar and is_concrete(state, key)
+        with _progress.progress(shown, n_iterations, "batch") as bar:
+            number = None if bar is None else _progress.as_number(bar)
+            first = jnp.asarray(first, jnp.int32)
+            state, X, results = _drive.run(
+                self, state, key, func, first, segments, number
+            )
+        return state, (unravel(state.space, X), results)
+
+    def _empty_history(self, state: Any) -> tuple[PyTree, Float[Array, "0 q"]]:
+        table = jnp.zeros((0, self.n_parallel, n_params(state.space)))
+        return unravel(state.space, table), jnp.zeros((0, self.n_parallel))
+
+    def _one(
+        self, state: Any, key: PRNGKeyArray, func: Objective, number: int, told: int | None
+    ) -> tuple[Any, PyTree, Float[Array, " q"]]:
+        """One compiled batch."""
+        segments = _drive.plan(self, told, 1)
+        first = jnp.asarray(number, jnp.int32)
+        state, X, results = _drive.run(self, state, key, func, first, segments)
+        return state, unravel(state.space, X[0]), results[0]
+
+    def _check_run(self, state: Any, func: Objective, n_iterations: int | None) -> int:
+        """Checks what a driver is given; the number of batches to run."""
+        check_objective(func)
+        left = self.n_left(state)
+        if n_iterations is None:
+            if left is None:
+                raise SettingError(
+                    f"expected n_iterations for {type(self).__name__}, which has no end "
+                    f"of its own, got None"
+                )
+            return math.ceil(left / self.n_parallel)
+        return check_int("n_iterations", n_iterations, 0)
+
+    def _first_trial(self, state: Any, first_trial: int | None) -> int | None:
+        """Number of the first trial of a run; None where only the program can tell."""
+        if first_trial is not None:
+            return check_int("first_trial", first_trial, 0)
+        n_told = self.n_told(state)
+        return int(n_told) if is_concrete(n_told) else None
+
+
+class _Best:
+    """The best trial of a run so far, on the host."""
+
+    def __init__(self, maximize: bool):
+        self.sign = 1.0 if maximize else -1.0
+        self.params: PyTree | None = None
+        self.result = math.nan
+
+    def see(self, params: PyTree, results: Float[Array, " q"]) -> None:
+        params_now, result = _best_of(params, np.asarray(results), self.sign)
+        if params_now is not None and not self.sign * result <= self.sign * self.result:
+            self.params, self.result = params_now, result
+
+
+def best_trial(
+    params_hist: PyTree, results_hist: Any, maximize: bool = True
+) -> tuple[PyTree, float]:
+    """The best configuration of a run and its result, from the histories of a driver.
+
+    Works for every search and for both drivers' histories. Failed trials never win.
+
+    Args:
+        params_hist: as `optimize` (a list) or `optimize_scan` (stacked) returned it.
+        results_hist: likewise.
+        maximize: whether higher results are better.
+
+    Returns:
+        The parameters, with scalar leaves, and the result.
+
+    Raises:
+        ParamsError: no trial with a finite result.
+
+    ```python
+    params, result = best_trial(params_hist, results_hist, maximize=False)
+    ```
+    """
+    if isinstance(results_hist, list):
+        results_hist = np.stack([np.asarray(r) for r in results_hist] or [np.zeros(0)])
+        params_hist = jax.tree.map(lambda *leaves: np.stack(leaves), *params_hist)
+    results = np.asarray(results_hist).reshape(-1)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1), params_hist)
+    best, result = _best_of(params, results, 1.0 if maximize else -1.0)
+    if best is None:
+        raise ParamsError(
+            f"expected at least one trial with a finite result, got {results.size} "
+            f"trial(s) without one"
+        )
+    return best, result
+
+
+def _best_of(
+    params: PyTree, results: np.ndarray, sign: float
+) -> tuple[PyTree | None, float]:
+    ok = np.isfinite(results)
+    if not ok.any():
+        return None, math.nan
+    row = int(np.argmax(np.where(ok, sign * results, -np.inf)))
+    best = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[row]), params)
+    return best, float(results[row])
+
+
+def make(optimizer: type[Optimizer], settings: dict[str, Any]) -> Any:
+    """`optimizer(**settings)`; raises `UnknownSettingError` for a name it lacks."""
+    names = [field.name for field in dataclasses.fields(optimizer)]
+    unknown = [name for name in settings if name not in names]
+    if unknown:
+        raise UnknownSettingError(
+            f"{optimizer.__name__} has no setting {', '.join(map(repr, unknown))}; "
+            f"expected some of {', '.join(names)}"
+        )
+    return optimizer(**settings)
+
+
+def check_results(
+    results: Any, n_rows: int
+) -> Float[Array, " q"]:
+    """`results` as (q,) floats, one a row of params; raises `ParamsError`."""
+    try:
+        array = results if isinstance(results, jax.Array) else np.asarray(results)
+        array = jnp.atleast_1d(array.astype(jnp.result_type(float)))
+    except (TypeError, ValueError) as error:
+        raise ParamsError(f"expected numbers for results, got {results!r}") from error
+    if array.shape != (n_rows,):
+        raise ParamsError(
+            f"expected results of shape ({n_rows},), one for each of the params, got "
+            f"{array.shape}"
+        )
+    return array

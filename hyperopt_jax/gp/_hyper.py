@@ -1,0 +1,54 @@
+"""The numbers that a Gaussian process learns, their priors and their bounds."""
+
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Hyperparameters(eqx.Module):
+    """Natural logarithms of the length scales, the signal variance and the noise."""
+
+    log_length_scale: Float[Array, " d"]
+    log_amplitude: Float[Array, ""]
+    log_noise: Float[Array, ""]
+
+    def clipped(self) -> "Hyperparameters":
+        """The nearest hyperparameters inside the bounds below."""
+        return Hyperparameters(
+            jnp.clip(self.log_length_scale, *LENGTH_SCALE_BOUNDS),
+            jnp.clip(self.log_amplitude, *AMPLITUDE_BOUNDS),
+            jnp.clip(self.log_noise, *NOISE_BOUNDS),
+        )
+
+
+LENGTH_SCALE_BOUNDS = (math.log(0.01), math.log(200.0))
+AMPLITUDE_BOUNDS = (-4.0, 5.0)
+NOISE_BOUNDS = (math.log(1e-8), math.log(2.0))
+
+# Gaussian priors on the logarithms, as mean and standard deviation. The length scales
+# lengthen with the square root of the dimension, so that a typical distance between two
+# points stays a typical number of length scales (Hvarfner et al., arXiv 2402.02229).
+LENGTH_SCALE_MEAN, LENGTH_SCALE_STD = math.sqrt(2) - 3, math.sqrt(3)
+AMPLITUDE_MEAN, AMPLITUDE_STD = 0.0, 3.0
+NOISE_MEAN, NOISE_STD = -5.0, 4.0
+
+
+def length_scale_mean(n_dimensions: int) -> float:
+    """Prior mean of a log length scale: sqrt(2) - 3 + log(d) / 2."""
+    return LENGTH_SCALE_MEAN + 0.5 * math.log(n_dimensions)
+
+
+def prior_penalty(hyper: Hyperparameters) -> Float[Array, ""]:
+    """Minus the log prior density on the logarithms, up to a constant."""
+
+    def half_square(value: Array, mean: float, std: float) -> Float[Array, ""]:
+        return 0.5 * jnp.sum(((value - mean) / std) ** 2)
+
+    d = hyper.log_length_scale.shape[0]
+    return (
+        half_square(hyper.log_length_scale, length_scale_mean(d), LENGTH_SCALE_STD)
+        + half_square(hyper.log_amplitude, AMPLITUDE_MEAN, AMPLITUDE_STD)
+        + half_square(hyper.log_noise, NOISE_MEAN, NOISE_STD)
+    )

@@ -1,0 +1,170 @@
+"""Exhaustive search of a finite space."""
+
+import math
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
+
+from hyperopt_jax._checks import check_int, check_state, is_concrete
+from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
+from hyperopt_jax.errors import ExhaustedError, SpaceError, Status
+from hyperopt_jax.spaces import check_space, is_space, n_points, ravel, unravel
+
+MAX_POINTS = 10_000_000
+
+
+class GridSearchState(OptimizerState):
+    """The grid, one row a point, and the row that comes next.
+
+    `status` is `Status.EXHAUSTED` once a compiled loop has asked past the end.
+    """
+
+    space: PyTree
+    grid: Shaped[Array, "n_total n_params"]
+    grid_idx: Int[Array, ""]
+    status: Int[Array, ""]
+
+
+class GridSearch(Optimizer):
+    """Every point of a finite space, once.
+
+    Use it for small spaces that must be covered completely. The last parameter varies
+    fastest, as in `itertools.product`. No point is dropped: where the grid is no
+    multiple of `n_parallel`, the last batch is filled up from the front.
+
+    Args:
+        shuffle: whether to visit the points in random order.
+        n_parallel: trials a batch, >= 1.
+        maximize: whether callbacks take higher results for better.
+
+    Raises:
+        SettingError: a setting out of its range.
+
+    ```python
+    space = {"layers": QLinearSpace(1, 3), "batch": DiscreteSpace([32, 64])}
+    state, optimizer = GridSearch.init(space, n_parallel=2)
+    state, (params, results) = optimizer.optimize_scan(
+        state, jax.random.key(0), lambda key, p: -1.0 * p["layers"] * p["batch"]
+    )
+    ```
+    """
+
+    shuffle: bool = eqx.field(static=True, default=False)
+    n_parallel: int = eqx.field(static=True, default=1)
+    maximize: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        check_int("n_parallel", self.n_parallel, 1)
+
+    @classmethod
+    def init(
+        cls, space: PyTree, key: PRNGKeyArray | None = None, **settings: Any
+    ) -> tuple[GridSearchState, Self]:
+        """A state and the search, for a pytree of finite spaces.
+
+        `key` permutes the grid where `shuffle` is set; None takes `PRNGKey(0)`.
+
+        Raises:
+            SpaceError: a leaf with infinitely many values, bounds that are traced, or
+                more than ten million points.
+            UnknownSettingError: a setting that grid search does not have.
+        """
+        optimizer = make(cls, settings)
+        grid = _grid(space)
+        if optimizer.shuffle:
+            key = jax.random.PRNGKey(0) if key is None else key
+            grid = jax.random.permutation(key, grid)
+        zero = jnp.zeros((), jnp.int32)
+        return GridSearchState(space, grid, zero, zero), optimizer
+
+    def get_next_params(self, state: GridSearchState, key: PRNGKeyArray) -> PyTree:
+        """The next `n_parallel` points of the grid; leaves (n_parallel,).
+
+        Raises:
+            ExhaustedError: the grid is at its end (inside a compiled loop, where
+                nothing can be raised, the grid starts over and `update_state` sets the
+                state's status).
+        """
+        check_state(self, state, GridSearchState)
+        if is_concrete(state.grid_idx):
+            self._check_left(state, 1)
+        total = state.grid.shape[0]
+        rows = (state.grid_idx + jnp.arange(self.n_parallel, dtype=jnp.int32)) % total
+        return unravel(state.space, state.grid[rows])
+
+    def update_state(
+        self,
+        state: GridSearchState,
+        key: PRNGKeyArray,
+        results: Float[Array, " q"],
+        params: PyTree,
+    ) -> GridSearchState:
+        """The state moved on by `n_parallel` points.
+
+        Raises:
+            ParamsError: params of another space, or results that do not fit them.
+        """
+        check_state(self, state, GridSearchState)
+        check_results(results, ravel(state.space, params).shape[0])
+        over = state.grid_idx >= state.grid.shape[0]
+        return state.replace(
+            grid_idx=state.grid_idx + self.n_parallel,
+            status=jnp.where(over, jnp.int32(Status.EXHAUSTED), state.status),
+        )
+
+    def n_told(self, state: GridSearchState) -> Int[Array, ""]:
+        return state.grid_idx
+
+    def n_left(self, state: GridSearchState) -> int:
+        """Points not visited yet; all of them for a traced state."""
+        check_state(self, state, GridSearchState)
+        done = int(state.grid_idx) if is_concrete(state.grid_idx) else 0
+        return max(0, state.grid.shape[0] - done)
+
+    def _check_run(self, state: Any, func: Any, n_iterations: int | None) -> int:
+        n_iterations = super()._check_run(state, func, n_iterations)
+        if is_concrete(state.grid_idx):
+            self._check_left(state, n_iterations)
+        return n_iterations
+
+    def _check_left(self, state: GridSearchState, n_batches: int) -> None:
+        left = math.ceil(self.n_left(state) / self.n_parallel)
+        if n_batches > left:
+            raise ExhaustedError(
+                f"Not enough grid points remaining: expected at most {left} more "
+                f"batch(es) of {self.n_parallel} from a grid of {state.grid.shape[0]} "
+                f"points, got a request for {n_batches}"
+            )
+
+
+def _grid(space: PyTree) -> Shaped[Array, "n_total n_params"]:
+    """All points, the last parameter varying fastest."""
+    check_space(space)
+    leaves = jax.tree_util.tree_leaves_with_path(space, is_leaf=is_space)
+    for path, leaf in leaves:
+        if not leaf.is_discrete:
+            raise SpaceError(
+                f"expected spaces with finitely many values for GridSearch, got "
+                f"{type(leaf).__name__} at {jax.tree_util.keystr(path) or 'the root'}; "
+                f"use a DiscreteSpace or a QLinearSpace"
+            )
+    if not is_concrete(space):
+        raise SpaceError(
+            "expected concrete bounds for GridSearch.init, got traced ones; the bounds "
+            "fix the size of the grid: call init outside jit and vmap"
+        )
+    total = n_points(space)
+    if total > MAX_POINTS:
+        raise SpaceError(
+            f"expected a grid of at most {MAX_POINTS} points, got {total:.3g}; "
+            f"use RandomSearch or BayesianSearch"
+        )
+    axes = [np.asarray(leaf.points()) for _, leaf in leaves]
+    columns = np.meshgrid(*axes, indexing="ij")
+    whole = all(np.issubdtype(axis.dtype, np.integer) for axis in axes)
+    dtype = np.result_type(*axes) if whole else jnp.result_type(float)
+    return jnp.asarray(np.stack([c.reshape(-1).astype(dtype) for c in columns], axis=1))

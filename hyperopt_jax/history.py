@@ -1,0 +1,70 @@
+"""The fixed-capacity record of trials: what is kept, what counts, what is best.
+
+A record is three buffers of one length, filled from the front: parameter values, raw
+results and a mask of the filled rows; and a fourth that marks failed trials. A result
+that is NaN or infinite is a *failed trial*: it fills a row and counts, but it is stored
+as 0 and nothing downstream takes it for a number.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+class Trials(NamedTuple):
+    """The record of a study; see the module."""
+
+    X: Float[Array, "c d"]
+    y: Float[Array, " c"]
+    mask: Bool[Array, " c"]
+    failed: Bool[Array, " c"]
+
+    @property
+    def succeeded(self) -> Bool[Array, " c"]:
+        """Rows that hold a trial with a finite result."""
+        return self.mask & ~self.failed
+
+    @property
+    def count(self) -> Int[Array, ""]:
+        """How many trials are recorded, failed ones included."""
+        return jnp.sum(self.mask, dtype=jnp.int32)
+
+
+def empty(capacity: int, n_params: int) -> Trials:
+    """A record with room for `capacity` trials."""
+    return Trials(
+        X=jnp.zeros((capacity, n_params)),
+        y=jnp.zeros(capacity),
+        mask=jnp.zeros(capacity, bool),
+        failed=jnp.zeros(capacity, bool),
+    )
+
+
+def append(
+    trials: Trials, X: Float[Array, "q d"], results: Float[Array, " q"]
+) -> tuple[Trials, Bool[Array, ""]]:
+    """The record with more trials, and whether there was room for all of them.
+
+    A full record keeps what it has: only the free rows are written, first results first.
+    """
+    rows = trials.count + jnp.arange(results.shape[0], dtype=jnp.int32)
+    ok = jnp.isfinite(results)
+    record = Trials(
+        X=trials.X.at[rows].set(X, mode="drop"),
+        y=trials.y.at[rows].set(jnp.where(ok, results, 0.0), mode="drop"),
+        mask=trials.mask.at[rows].set(True, mode="drop"),
+        failed=trials.failed.at[rows].set(~ok, mode="drop"),
+    )
+    return record, rows[-1] < trials.mask.shape[0]
+
+
+def losses(trials: Trials, maximize: bool) -> Float[Array, " c"]:
+    """The results with one sign, lower is better; +inf where there is none."""
+    signed = -trials.y if maximize else trials.y
+    return jnp.where(trials.succeeded, signed, jnp.inf)
+
+
+def best_row(trials: Trials, maximize: bool) -> Int[Array, ""]:
+    """The row of the best trial; 0 while none has succeeded."""
+    return jnp.argmin(losses(trials, maximize))

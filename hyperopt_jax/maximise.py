@@ -1,0 +1,243 @@
+"""Maximising a score over the unit cube: candidates, then box-constrained L-BFGS.
+
+Every loop has a static length and evaluates the score exactly once a step, for all
+starts at once: no line search inside a loop, so it compiles fast and costs the same
+under `vmap`.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.special import ndtri
+from jaxtyping import Array, Bool, Float
+from scipy.stats import qmc
+
+from hyperopt_jax._numerics import matmul
+from hyperopt_jax.spaces import Codec
+
+Score = Callable[[Float[Array, "m d"]], Float[Array, " m"]]
+
+LBFGS_MEMORY = 8
+
+# Distances from the incumbent at which candidates are laid, from a new neighbourhood
+# down to a last polish.
+LOCAL_SCALES = (1e-4, 0.3)
+
+
+def net(shift: Float[Array, " s"], n: int) -> Float[Array, "n d"]:
+    """`n` points that fill the unit cube evenly, in d = s - 1 dimensions.
+
+    A Sobol sequence moved by the uniform numbers `shift` modulo 1 (Cranley & Patterson
+    1976): each point alone is uniform, and there are no further random bits to make.
+    """
+    return _moved_sobol(shift, n)[:, :-1]
+
+
+def candidates(
+    shift: Float[Array, " s"],
+    incumbent: Float[Array, " d"],
+    n: int,
+) -> Float[Array, "n d"]:
+    """`n` points of the unit cube: half fill it, half surround the incumbent.
+
+    Both halves are a `net` in one dimension more, which the local half uses for the
+    scale of its normal offsets: log-uniform over `LOCAL_SCALES`.
+    """
+    moved = _moved_sobol(shift, n)
+    points, extra = moved[:, :-1], moved[:, -1:]
+    low, high = np.log(LOCAL_SCALES)
+    scale = jnp.exp(low + (high - low) * extra)
+    edge = jnp.finfo(incumbent.dtype).eps
+    offsets = scale * ndtri(jnp.clip(points, edge, 1 - edge))
+    around = jnp.clip(incumbent[None, :] + offsets, 0.0, 1.0)
+    is_local = (np.arange(n) % 2 == 1)[:, None]
+    return jnp.where(is_local, around, points)
+
+
+def _moved_sobol(shift: Float[Array, " s"], n: int) -> Float[Array, "n s"]:
+    sobol = jnp.asarray(_sobol(n, shift.shape[0]), shift.dtype)
+    return (sobol + shift[None, :]) % 1.0
+
+
+@functools.cache
+def _sobol(n: int, d: int) -> np.ndarray:
+    """The first `n` points of the unscrambled Sobol sequence in `d` dimensions."""
+    bits = max(1, int(np.ceil(np.log2(n))))
+    return qmc.Sobol(d, scramble=False).random_base2(bits)[:n]
+
+
+def enumerated(
+    codec: Codec, points: Float[Array, "n d"]
+) -> Float[Array, "n d"]:
+    """`points`, or every point of the space in turn where it is no larger than that.
+
+    Point i of an all-discrete space is i written in the mixed radix of the numbers of
+    values; the middles of the cells are returned. The sizes are data, so this is one
+    program for every set of bounds.
+    """
+    n_values = codec.n_values()
+    size = jnp.prod(n_values)
+    place = jnp.concatenate([jnp.ones(1, size.dtype), jnp.cumprod(n_values)[:-1]])
+    index = jnp.arange(points.shape[0], dtype=size.dtype)[:, None]
+    digits = jnp.floor(index / place[None, :]) % n_values[None, :]
+    cells = (digits + 0.5) / n_values[None, :]
+    return jnp.where(size <= points.shape[0], codec.snap(cells), codec.snap(points))
+
+
+def is_taken(
+    U: Float[Array, "m d"], taken: Float[Array, "n d"], mask: Bool[Array, " n"]
+) -> Bool[Array, " m"]:
+    """Which rows of `U` equal a row of `taken` inside `mask`, to rounding."""
+    same = jnp.all(jnp.abs(U[:, None, :] - taken[None, :, :]) < 1e-6, axis=-1)
+    return jnp.any(same & mask[None, :], axis=1)
+
+
+def clearance(
+    U: Float[Array, "m d"], others: Float[Array, "n d"], mask: Bool[Array, " n"]
+) -> Float[Array, " m"]:
+    """Squared distance from each row of `U` to the nearest of `others` inside `mask`.
+
+    Measured on the torus, where opposite faces touch: on the cube itself the farthest
+    points would all lie in the corners. inf where `mask` is empty.
+    """
+    gap = jnp.abs(U[:, None, :] - others[None, :, :])
+    squared = jnp.sum(jnp.minimum(gap, 1 - gap) ** 2, axis=-1)
+    return jnp.min(jnp.where(mask[None, :], squared, jnp.inf), axis=1)
+
+
+def maximise(
+    score: Score,
+    start: Float[Array, "m d"],
+    is_free: np.ndarray,
+    n_restarts: int,
+    n_steps: int,
+) -> Float[Array, " d"]:
+    """The best point found from the `n_restarts` best rows of `start`.
+
+    Coordinates outside the static mask `is_free` stay as they are in `start`, so a
+    discrete coordinate is scored at the value that will be evaluated.
+    """
+    values, chosen = lax.top_k(_finite(score(start)), min(n_restarts, start.shape[0]))
+    seeds = start[chosen]
+    if n_steps == 0 or not is_free.any():
+        return seeds[0]
+    free = jnp.asarray(is_free, seeds.dtype)[None, :]
+    refined, losses = box_lbfgs(lambda U: -score(U), seeds, n_steps, free)
+    return refined[jnp.argmin(losses)]
+
+
+def box_lbfgs(
+    loss: Score,
+    start: Float[Array, "r d"],
+    n_steps: int,
+    free: Float[Array, "1 d"],
+) -> tuple[Float[Array, "r d"], Float[Array, " r"]]:
+    """Minimises `loss` over the unit cube from each row of `start`; with the losses.
+
+    Limited-memory BFGS on the coordinates that are not pressed against the box, with
+    projection of every step and backtracking to the Armijo condition. One step is one
+    evaluation of the loss for all rows: a rejected step shortens the next one. Never
+    returns a row with a larger loss than it started from.
+    """
+    r, d = start.shape
+    memory = min(LBFGS_MEMORY, n_steps)
+
+    def value_and_gradient(U: Array) -> tuple[Array, Array]:
+        value, pullback = jax.vjp(loss, U)
+        (gradient,) = pullback(jnp.ones_like(value))
+        return value, jnp.where(jnp.isfinite(gradient), gradient, 0.0) * free
+
+    def step(carry: tuple, _: None) -> tuple[tuple, None]:
+        U, value, gradient, direction, length, pairs = carry
+        trial = jnp.clip(U + length[:, None] * direction, 0.0, 1.0)
+        new_value, new_gradient = value_and_gradient(trial)
+        move, change = trial - U, new_gradient - gradient
+        slope = _dot(gradient, move)
+        # The first evaluation, at the start, has nothing to be compared with.
+        first = jnp.isinf(value)
+        ok = (new_value <= value + 1e-4 * slope) & ((slope < 0) | first)
+        ok = ok & jnp.isfinite(new_value)
+        pairs = _remember(pairs, move, change, ok & ~first)
+        take = ok[:, None]
+        U = jnp.where(take, trial, U)
+        gradient = jnp.where(take, new_gradient, gradient)
+        # Without curvature yet, the first move is at most a tenth of the cube.
+        cautious = jnp.minimum(1.0, 0.1 / (jnp.max(jnp.abs(gradient), 1) + 1e-30))
+        full = jnp.where(_dot(pairs[0][:, -1], pairs[0][:, -1]) > 0, 1.0, cautious)
+        carry = (
+            U,
+            jnp.where(ok, new_value, value),
+            gradient,
+            jnp.where(take, _direction(U, gradient, pairs), direction),
+            jnp.where(ok, full, 0.3 * length),
+            pairs,
+        )
+        return carry, None
+
+    nothing = jnp.zeros((r, memory, d), start.dtype)
+    carry = (
+        start,
+        jnp.full(r, jnp.inf, start.dtype),
+        jnp.zeros_like(start),
+        jnp.zeros_like(start),
+        jnp.zeros(r, start.dtype),
+        (nothing, nothing),
+    )
+    carry, _ = lax.scan(step, carry, None, length=n_steps + 1)
+    return carry[0], carry[1]
+
+
+def _remember(pairs: tuple, move: Array, change: Array, ok: Array) -> tuple:
+    """The pairs (s, y) with a new last one where the curvature allows it."""
+    ok = ok & (_dot(move, change) > 1e-10 * _dot(change, change))
+
+    def push(old: Array, new: Array) -> Array:
+        pushed = jnp.concatenate([old[:, 1:], new[:, None]], axis=1)
+        return jnp.where(ok[:, None, None], pushed, old)
+
+    return push(pairs[0], move), push(pairs[1], change)
+
+
+def _direction(U: Array, gradient: Array, pairs: tuple) -> Array:
+    """A descent direction: -H g on the coordinates that may move, else -g there.
+
+    H g by the compact form of Byrd, Nocedal & Schnabel (1994), eq. 3.6, with
+    H_0 = gamma I, D + L + R = S'Y split by triangle:
+    H g = gamma g + S R^-T ((D + gamma Y'Y) p - gamma Y'g) - gamma Y p, p = R^-1 S'g.
+    Free of loops, where the two-loop recursion would be a loop inside a loop.
+    """
+    S, Y = pairs
+    pressed = ((U <= 0) & (gradient > 0)) | ((U >= 1) & (gradient < 0))
+    g = jnp.where(pressed, 0.0, gradient)
+    SY, YY = matmul(S, Y.mT), matmul(Y, Y.mT)
+    D = jnp.diagonal(SY, axis1=1, axis2=2)
+    # An unused pair is a zero row: a one on the diagonal of R takes it out.
+    eye = jnp.eye(S.shape[1], dtype=S.dtype)[None]
+    R = jnp.triu(SY) + jnp.where(D > 0, 0.0, 1.0)[:, :, None] * eye
+    gamma = jnp.where(D[:, -1] > 0, D[:, -1] / jnp.where(D[:, -1] > 0, YY[:, -1, -1], 1), 1)
+    gamma = gamma[:, None, None]
+    g_column = g[:, :, None]
+    p = _solve_upper(R, matmul(S, g_column))
+    inner = D[:, :, None] * p + gamma * (matmul(YY, p) - matmul(Y, g_column))
+    q = _solve_upper(R, inner, transposed=True)
+    H_g = gamma * g_column + matmul(S.mT, q) - gamma * matmul(Y.mT, p)
+    newton = jnp.where(pressed, 0.0, -H_g[:, :, 0])
+    descends = _dot(newton, g) < 0
+    return jnp.where(descends[:, None], newton, -g)
+
+
+def _solve_upper(R: Array, b: Array, transposed: bool = False) -> Array:
+    return lax.linalg.triangular_solve(R, b, left_side=True, transpose_a=transposed)
+
+
+def _dot(a: Float[Array, "r d"], b: Float[Array, "r d"]) -> Float[Array, " r"]:
+    return jnp.sum(a * b, axis=-1)
+
+
+def _finite(values: Float[Array, " m"]) -> Float[Array, " m"]:
+    """A score that is not a number loses against every other."""
+    return jnp.where(jnp.isnan(values), -jnp.inf, values)

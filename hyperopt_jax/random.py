@@ -1,0 +1,90 @@
+"""Random search."""
+
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from hyperopt_jax import _compile
+from hyperopt_jax._checks import check_int, check_state
+from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
+from hyperopt_jax.spaces import Codec, check_space, ravel, unravel
+
+
+class RandomSearchState(OptimizerState):
+    """The space, and nothing else: random search is memoryless."""
+
+    space: PyTree
+
+
+class RandomSearch(Optimizer):
+    """Independent samples of the space.
+
+    Use it as the baseline, for very cheap objectives, and where thousands of trials run
+    at once; `BayesianSearch` needs far fewer trials. It remembers nothing: read the
+    best trial from the histories with `hyperopt_jax.best_trial`, and give
+    `first_trial` when you continue a run, or it draws the same samples again.
+
+    Args:
+        n_parallel: trials a batch, >= 1.
+        maximize: whether callbacks take higher results for better.
+
+    Raises:
+        SettingError: a setting out of its range.
+
+    Source: Bergstra & Bengio, JMLR 13 (2012).
+
+    ```python
+    state, optimizer = RandomSearch.init({"x": LinearSpace(0.0, 1.0)}, n_parallel=8)
+    params = optimizer.get_next_params(state, jax.random.key(0))
+    ```
+    """
+
+    n_parallel: int = eqx.field(static=True, default=1)
+    maximize: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        check_int("n_parallel", self.n_parallel, 1)
+
+    @classmethod
+    def init(cls, space: PyTree, **settings: Any) -> tuple[RandomSearchState, Self]:
+        """A state and the search, for a pytree of spaces.
+
+        Raises:
+            SpaceError: no space in the pytree, or something else among them.
+            UnknownSettingError: a setting that random search does not have.
+        """
+        check_space(space)
+        return RandomSearchState(space), make(cls, settings)
+
+    def get_next_params(self, state: RandomSearchState, key: PRNGKeyArray) -> PyTree:
+        """`n_parallel` independent samples; leaves (n_parallel,)."""
+        check_state(self, state, RandomSearchState)
+        return unravel(state.space, _sample(self, state, key))
+
+    def update_state(
+        self,
+        state: RandomSearchState,
+        key: PRNGKeyArray,
+        results: Float[Array, " q"],
+        params: PyTree,
+    ) -> RandomSearchState:
+        """The state, unchanged.
+
+        Raises:
+            ParamsError: params of another space, or results that do not fit them.
+        """
+        check_state(self, state, RandomSearchState)
+        check_results(results, ravel(state.space, params).shape[0])
+        return state
+
+
+@_compile.jit
+def _sample(
+    optimizer: RandomSearch, state: RandomSearchState, key: PRNGKeyArray
+) -> Float[Array, "q d"]:
+    codec = Codec(state.space)
+    shape = (optimizer.n_parallel, codec.n_params)
+    return codec.decode(jax.random.uniform(key, shape, jnp.result_type(float)))

@@ -1,0 +1,90 @@
+"""Checks that the bounded kinds share."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from hyperopt_jax._checks import is_concrete
+from hyperopt_jax.errors import SpaceError
+
+
+def as_bound(kind: str, name: str, value: Any) -> Float[Array, ""]:
+    """`value` as a float scalar in JAX's default precision; raises `SpaceError`."""
+    dtype = jnp.result_type(float)
+    if not is_concrete(value):
+        return jnp.asarray(value).astype(dtype)
+    try:
+        wide = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise SpaceError(f"expected a number for {kind}.{name}, got {value!r}") from None
+    if wide.ndim:
+        raise SpaceError(
+            f"expected one number for {kind}.{name}, got shape {wide.shape}; "
+            f"build many spaces at once with jax.vmap({kind})"
+        )
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(dtype)
+    if not np.isfinite(narrow):
+        raise SpaceError(f"expected a finite {kind}.{name} in {dtype}, got {value!r}")
+    return jnp.asarray(narrow)
+
+
+def check_order(kind: str, low: Any, high: Any) -> None:
+    """Raises `SpaceError` unless `low < high` in the precision that is used."""
+    if is_concrete(low, high) and not low < high:
+        raise SpaceError(
+            f"expected {kind} with lower_bound < upper_bound (as "
+            f"{jnp.result_type(float)}), got {float(low):g} and {float(high):g}"
+        )
+
+
+def check_positive(kind: str, low: Any) -> None:
+    """Raises `SpaceError` unless `low > 0`."""
+    if is_concrete(low) and not low > 0:
+        raise SpaceError(
+            f"expected {kind} with lower_bound > 0, got {float(low):g}; "
+            f"a logarithm has no zero: use a small positive bound or a linear space"
+        )
+
+
+def check_base(kind: str, base: Any) -> float:
+    """`base` as a float > 1; raises `SpaceError`."""
+    try:
+        number = float(base)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not (np.isfinite(number) and number > 1):
+        raise SpaceError(f"expected {kind} with base > 1, got {base!r}")
+    return number
+
+
+def check_whole(kind: str, low: Any, high: Any, dtype: Any) -> None:
+    """Raises `SpaceError` unless both bounds are whole numbers that `dtype` holds."""
+    if not is_concrete(low, high):
+        return
+    for name, bound in (("lower_bound", float(low)), ("upper_bound", float(high))):
+        if not bound.is_integer():
+            raise SpaceError(f"expected a whole number for {kind}.{name}, got {bound:g}")
+        info = jnp.iinfo if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo
+        if not int(info(dtype).min) <= bound <= int(info(dtype).max):
+            raise SpaceError(
+                f"expected {kind}.{name} to fit in {dtype}, got {bound:.0f}; "
+                f"pass a wider datatype or a smaller bound"
+            )
+
+
+def as_datatype(kind: str, datatype: Any) -> jnp.dtype:
+    """`datatype` as a real dtype that JAX can hold now; raises `SpaceError`."""
+    try:
+        dtype = jnp.zeros((), jnp.dtype(datatype)).dtype
+    except TypeError:
+        dtype = None
+    if dtype is None or not (
+        jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
+    ):
+        raise SpaceError(
+            f"expected {kind}.datatype to be an integer or float dtype, got {datatype!r}"
+        )
+    return dtype

@@ -1,0 +1,79 @@
+"""Whole numbers with a uniform law."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
+
+from hyperopt_jax.spaces._bounds import as_datatype, check_whole
+from hyperopt_jax.spaces._linear import LinearSpace
+
+
+class QLinearSpace(LinearSpace):
+    """A whole number, uniform between two bounds that are both included.
+
+    Use it for layer counts, widths, window lengths. The n = high - low + 1 values
+    share the unit interval evenly: u = (x - low + 1/2) / n, so each of them, the two
+    ends included, has the mass 1/n. Beyond 2**24 values (float32) the spacing of floats
+    limits which of them are proposed.
+
+    Args:
+        lower_bound, upper_bound: whole numbers, `lower_bound < upper_bound`.
+        datatype: dtype of a value, in every optimizer; integer or float.
+
+    Raises:
+        SpaceError: bounds not whole, not finite, equal, reversed, or too large for
+            `datatype`.
+
+    ```python
+    space = {"n_layers": QLinearSpace(1, 8)}
+    ```
+    """
+
+    datatype: jnp.dtype = eqx.field(static=True)
+
+    def __init__(self, lower_bound: Any, upper_bound: Any, datatype: Any = jnp.int32):
+        kind = type(self).__name__
+        super().__init__(lower_bound, upper_bound)
+        self.datatype = as_datatype(kind, datatype)
+        check_whole(kind, self.lower_bound, self.upper_bound, self.datatype)
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return self.datatype
+
+    @property
+    def is_discrete(self) -> bool:
+        return True
+
+    def n_values(self) -> Float[Array, ""]:
+        return self.upper_bound - self.lower_bound + 1
+
+    def decode(self, u: Float[Array, ""]) -> Shaped[Array, ""]:
+        step = jnp.floor(u * self.n_values())
+        return self.transform(self.lower_bound + step)
+
+    def encode(self, value: Shaped[Array, ""]) -> Float[Array, ""]:
+        value = value.astype(self.lower_bound.dtype)
+        return (value - self.lower_bound + 0.5) / self.n_values()
+
+    def transform(self, value: Any) -> Shaped[Array, "..."]:
+        return _to_whole(self, value)
+
+    def points(self) -> Shaped[Array, " n"]:
+        """All values in rising order (bounds must be concrete)."""
+        return _all_whole(self)
+
+
+def _to_whole(space: Any, value: Any) -> Shaped[Array, "..."]:
+    """The whole number of `space` nearest to `value`, with the space's dtype."""
+    value = jnp.asarray(value).astype(space.lower_bound.dtype)
+    nearest = jnp.clip(jnp.round(value), space.lower_bound, space.upper_bound)
+    return nearest.astype(space.datatype)
+
+
+def _all_whole(space: Any) -> Shaped[Array, " n"]:
+    """Every whole number of `space`, both ends included."""
+    low, high = int(space.lower_bound), int(space.upper_bound)
+    return jnp.arange(low, high + 1, dtype=space.datatype)

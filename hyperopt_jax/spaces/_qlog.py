@@ -1,0 +1,77 @@
+"""Whole numbers with a log-uniform law."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
+
+from hyperopt_jax.spaces._bounds import as_datatype, check_whole
+from hyperopt_jax.spaces._log import LogSpace
+from hyperopt_jax.spaces._qlinear import _all_whole, _to_whole
+
+
+class QLogSpace(LogSpace):
+    """A positive whole number, log-uniform between two bounds that are both included.
+
+    Use it for batch sizes, hidden widths, numbers of trees. The value k owns the stretch
+    of the log axis from k - 1/2 to k + 1/2, so its mass is
+    log((k + 1/2) / (k - 1/2)) / log((high + 1/2) / (low - 1/2)), at both ends too.
+
+    Args:
+        lower_bound, upper_bound: whole numbers, `1 <= lower_bound < upper_bound`.
+        base: number > 1; as in `LogSpace` it changes nothing in the law.
+        datatype: dtype of a value, in every optimizer; integer or float.
+
+    Raises:
+        SpaceError: bounds not whole, not positive, not finite, equal, reversed, or too
+            large for `datatype`; `base <= 1`.
+
+    ```python
+    space = {"hidden_size": QLogSpace(8, 1024)}
+    ```
+    """
+
+    datatype: jnp.dtype = eqx.field(static=True)
+
+    def __init__(
+        self,
+        lower_bound: Any,
+        upper_bound: Any,
+        base: float = 10,
+        datatype: Any = jnp.int32,
+    ):
+        kind = type(self).__name__
+        super().__init__(lower_bound, upper_bound, base)
+        self.datatype = as_datatype(kind, datatype)
+        check_whole(kind, self.lower_bound, self.upper_bound, self.datatype)
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return self.datatype
+
+    @property
+    def is_discrete(self) -> bool:
+        return True
+
+    def n_values(self) -> Float[Array, ""]:
+        return self.upper_bound - self.lower_bound + 1
+
+    def _edges(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Logarithms of the outer edges of the first and the last value's stretch."""
+        return jnp.log(self.lower_bound - 0.5), jnp.log(self.upper_bound + 0.5)
+
+    def decode(self, u: Float[Array, ""]) -> Shaped[Array, ""]:
+        low, high = self._edges()
+        return self.transform(jnp.exp(low * (1 - u) + high * u))
+
+    def encode(self, value: Shaped[Array, ""]) -> Float[Array, ""]:
+        low, high = self._edges()
+        return (jnp.log(value.astype(low.dtype)) - low) / (high - low)
+
+    def transform(self, value: Any) -> Shaped[Array, "..."]:
+        return _to_whole(self, value)
+
+    def points(self) -> Shaped[Array, " n"]:
+        """All values in rising order (bounds must be concrete)."""
+        return _all_whole(self)
