@@ -54,7 +54,10 @@ def step(
 ) -> tuple["OptimizerState", PyTree, Float[Array, " q"]]:
     """One batch: ask, evaluate, tell. Returns the new state, the params, the results."""
     keys = Keys(key, first_trial, optimizer.n_parallel)
-    params = optimizer.get_next_params(state, keys.ask)
+    # The barriers keep the compiler from fusing the objective, the search and the loop
+    # around them: each then rounds alike wherever it stands.
+    state, keys = lax.optimization_barrier((state, keys))
+    params = lax.optimization_barrier(optimizer.get_next_params(state, keys.ask))
     results = evaluate(func, keys.trials, params)
     if jnp.shape(results) != (optimizer.n_parallel,):
         raise ObjectiveError(
@@ -62,7 +65,9 @@ def step(
             f"({optimizer.n_parallel},), got {jnp.shape(results)}"
         )
     results = jnp.asarray(results).astype(jnp.result_type(float))
-    return optimizer.update_state(state, keys.tell, results, params), params, results
+    results = lax.optimization_barrier(results)
+    state = optimizer.update_state(state, keys.tell, results, params)
+    return lax.optimization_barrier(state), params, results
 
 
 @_compile.jit

@@ -283,7 +283,8 @@ class BayesianSearch(Optimizer):
         return state.trials.count
 
     def n_left(self, state: BayesianSearchState) -> int:
-        n_max, n_told = state.mask.shape[0], self.n_told(state)
+        n_told = self.n_told(state)
+        n_max = state.mask.shape[0]
         return n_max - n_told if is_concrete(state.mask) else n_max
 
     def capacity(self, n_told: int) -> int:
@@ -390,7 +391,7 @@ def _warm_up(
             points = _feasible(codec, net)
             score = -jnp.arange(points.shape[0], dtype=points.dtype)
         u = points[jnp.argmax(_unless_taken(codec, score, points, U, recorded))]
-        is_row = jnp.arange(U.shape[0]) == count + i
+        is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == count + i
         U = jnp.where(is_row[:, None], u[None, :], U)
         return (U, recorded | is_row), u
 

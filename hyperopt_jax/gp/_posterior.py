@@ -60,7 +60,7 @@ class Posterior(eqx.Module):
         # Never below the nugget: a repeated point must not divide by zero.
         scale = jnp.sqrt(jnp.maximum(own - jnp.sum(whitened**2), self.nugget))
         new_row = -matmul(whitened, self.L_inverse) / scale
-        is_row = jnp.arange(self.mask.shape[0]) == row
+        is_row = jnp.arange(self.mask.shape[0], dtype=jnp.int32) == row
         new_row = jnp.where(is_row, 1 / scale, new_row)
         L_inverse = jnp.where(is_row[:, None], new_row[None, :], self.L_inverse)
         targets = jnp.where(is_row, t, self.t)

@@ -1,0 +1,80 @@
+"""Every public class has its zoo row, its docstring and its place in the docs."""
+
+import inspect
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+import hyperopt_jax as hj
+from hyperopt_jax import problems
+from hyperopt_jax.acquisition import BaseAcquisition, BaseHallucination
+from hyperopt_jax.kernels import BaseKernel
+from tests import zoo
+
+ROOT = Path(__file__).parents[2]
+PUBLIC = {n: v for n, v in vars(hj).items() if not n.startswith("_")
+          and not inspect.ismodule(v)}
+
+
+def concrete(base):
+    return {c for c in PUBLIC.values() if inspect.isclass(c) and issubclass(c, base)
+            and not inspect.isabstract(c)}
+
+
+def test_every_class_has_its_row_in_the_zoo():
+    assert concrete(hj.Optimizer) == {row.cls for row in zoo.SEARCHES}
+    assert concrete(hj.Space) == {type(make()) for make in zoo.SPACES.values()}
+    assert concrete(BaseKernel) == {type(k) for k in zoo.KERNELS.values()}
+    assert concrete(BaseAcquisition) == {type(a) for a in zoo.ACQUISITIONS.values()}
+    assert concrete(BaseHallucination) == {
+        type(h) for h in zoo.HALLUCINATIONS.values()
+    }
+    kinds = jax.tree.leaves(zoo.mixed_space(), is_leaf=lambda s: isinstance(s, hj.Space))
+    assert {type(kind) for kind in kinds} == concrete(hj.Space)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_public_names_are_documented(name):
+    value = PUBLIC[name]
+    if callable(value):
+        assert inspect.getdoc(value), f"{name} has no docstring"
+    pages = "\n".join(p.read_text() for p in (ROOT / "docs").rglob("*.md"))
+    assert re.search(rf"\b{name}\b", pages), f"{name} stands nowhere in docs/"
+
+
+def test_every_problem_is_documented():
+    pages = "\n".join(p.read_text() for p in (ROOT / "docs").rglob("*.md"))
+    for problem in problems.all_problems():
+        name = type(problem).__name__
+        assert re.search(rf"\b{name}\b", pages), f"{name} stands nowhere in docs/"
+
+
+def test_the_seed_names_are_importable_from_their_modules():
+    from hyperopt_jax.acquisition import EI, PI, UCB, BaseAcquisition  # noqa: F401
+    from hyperopt_jax.base import Optimizer, OptimizerState  # noqa: F401
+    from hyperopt_jax.bayesian import (  # noqa: F401
+        BayesianSearch,
+        BayesianSearchState,
+    )
+    from hyperopt_jax.grid import GridSearch, GridSearchState  # noqa: F401
+    from hyperopt_jax.kernels import RBF, BaseKernel, Matern  # noqa: F401
+    from hyperopt_jax.random import RandomSearch  # noqa: F401
+    from hyperopt_jax.spaces import DiscreteSpace, LinearSpace, Space  # noqa: F401
+
+
+def test_classic_defaults_are_the_published_ones():
+    search = hj.BayesianSearch()
+    assert search.jitter == 1e-6
+    assert search.kernel == hj.Matern(length_scale=1.0, nu=0.5)
+    assert search.acquisition == hj.PI(xi=0.01)
+    assert (search.n_candidates, search.n_restarts, search.n_lbfgs_steps) == (1000, 2, 10)
+    assert (search.n_hparam_steps, search.n_warmup, search.n_parallel) == (20, 1, 4)
+    assert search.maximize is True
+    assert search.hallucination == hj.SampleHallucination()
+    state, _ = hj.BayesianSearch.init({"x": hj.LinearSpace(0.0, 1.0)})
+    assert state.X.shape == (200, 1)
+    assert (hj.RandomSearch().n_parallel, hj.GridSearch().shuffle) == (1, False)
+    assert hj.Matern().nu == 2.5
+    assert (hj.UCB().kappa, hj.EI().xi, hj.PI().xi) == (2.0, 0.01, 0.01)

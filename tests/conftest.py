@@ -1,0 +1,20 @@
+"""Strict switches for every test: promotions, ranks, warnings (see pyproject.toml)."""
+
+import os
+
+# JAX's factorisations on CPU run in BLAS threads, which fight over a busy machine.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def x64():
+    """Runs the test in double precision."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,393 @@
+"""The contract that every optimizer of the zoo keeps."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import hyperopt_jax as hj
+from hyperopt_jax.errors import (
+    ObjectiveError,
+    ParamsError,
+    SettingError,
+    StateError,
+    UnknownSettingError,
+)
+from tests import zoo
+
+KEY = jax.random.key(7)
+N_BATCHES = 5
+
+rows = pytest.mark.parametrize("row", zoo.SEARCHES, ids=lambda row: row.name)
+widths = pytest.mark.parametrize("q", [1, 3])
+
+
+def start(row, q=1, n_max=20, **settings):
+    return row.start(zoo.space_for(row), n_max, n_parallel=q, **settings)
+
+
+def assert_equal(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+def signature(tree):
+    return jax.tree.map(lambda a: (a.shape, a.dtype, a.weak_type), tree)
+
+
+def no_nan(tree):
+    arrays = [np.asarray(a) for a in jax.tree.leaves(tree)]
+    return all(np.isfinite(a).all() for a in arrays if a.dtype.kind == "f")
+
+
+@rows
+@widths
+def test_state_keeps_its_types_through_cond(row, q):
+    state, search = start(row, q)
+    params = search.get_next_params(state, KEY)
+    told = search.update_state(state, KEY, jnp.zeros(q), params)
+    assert signature(state) == signature(told)
+    both = lax.cond(jnp.bool_(True), lambda: state, lambda: told)
+    assert signature(both) == signature(state)
+
+
+@rows
+@widths
+def test_proposals_lie_in_the_space_with_its_dtypes(row, q):
+    state, search = start(row, q)
+    spaces = jax.tree.leaves(state.space, is_leaf=lambda s: isinstance(s, hj.Space))
+    for i in range(3):
+        params = search.get_next_params(state, jax.random.fold_in(KEY, i))
+        leaves = jax.tree.leaves(params)
+        assert jax.tree.structure(params) == jax.tree.structure(
+            jax.tree.map(lambda s: 0, state.space, is_leaf=lambda s: s in spaces)
+        )
+        for space, leaf in zip(spaces, leaves, strict=True):
+            assert leaf.shape == (q,)
+            assert leaf.dtype == space.dtype
+            assert bool(jnp.all(leaf >= space.lower_bound.astype(leaf.dtype)))
+            assert bool(jnp.all(leaf <= space.upper_bound.astype(leaf.dtype)))
+            np.testing.assert_array_equal(space.transform(leaf), leaf)
+        results = jax.vmap(zoo.loss)(jax.random.split(KEY, q), params)
+        state = search.update_state(state, KEY, results, params)
+
+
+@rows
+@widths
+def test_loop_equals_scan_bit_for_bit(row, q):
+    state, search = start(row, q)
+    looped, (params, results) = search.optimize(state, KEY, zoo.loss, N_BATCHES)
+    scanned, (p_scan, r_scan) = search.optimize_scan(state, KEY, zoo.loss, N_BATCHES)
+    assert_equal(looped, scanned)
+    assert len(params) == len(results) == N_BATCHES
+    assert r_scan.shape == (N_BATCHES, q)
+    assert_equal(jax.tree.map(lambda *a: jnp.stack(a), *params), p_scan)
+    assert_equal(jnp.stack(results), r_scan)
+    assert [a.dtype for a in jax.tree.leaves(p_scan)] == [
+        a.dtype for a in jax.tree.leaves(params[0])
+    ]
+
+
+@rows
+def test_same_key_same_run_other_key_other_run(row):
+    state, search = start(row, 2)
+    _, (_, once) = search.optimize_scan(state, KEY, zoo.loss, 3)
+    _, (_, again) = search.optimize_scan(state, KEY, zoo.loss, 3)
+    assert_equal(once, again)
+    if not row.finite_only:
+        _, (_, other) = search.optimize_scan(state, jax.random.key(8), zoo.loss, 3)
+        assert not np.array_equal(once, other)
+
+
+@rows
+def test_objective_is_traced_once_and_never_again(row):
+    traces = []
+
+    def objective(key, params):
+        traces.append(1)
+        return zoo.loss(key, params)
+
+    state, search = start(row, 2)
+    search.optimize_scan(state, KEY, objective, 3)
+    assert len(traces) == 1
+    search.optimize_scan(state, jax.random.key(1), objective, 3)
+    search.optimize(state, KEY, objective, 3)
+    search.optimize(state, KEY, objective, 2)
+    fresh_state, fresh_search = start(row, 2)
+    fresh_search.optimize_scan(fresh_state, KEY, objective, 3)
+    assert len(traces) == 1
+
+
+def test_objective_is_traced_once_where_buffers_grow():
+    traces = []
+
+    def objective(key, params):
+        traces.append(1)
+        return (params["x"] - 0.3) ** 2
+
+    space = {"x": hj.LinearSpace(0.0, 1.0)}
+    state, search = hj.BayesianSearch.init(
+        space, 80, n_parallel=8, n_hparam_steps=0, n_lbfgs_steps=0, n_candidates=16
+    )
+    search.optimize_scan(state, KEY, objective)
+    assert len(traces) == 1
+
+
+@rows
+def test_runs_under_jit(row):
+    state, search = start(row, 2)
+
+    @eqx.filter_jit
+    def study(state, key):
+        return search.optimize_scan(state, key, zoo.loss, N_BATCHES)
+
+    _, (_, results) = study(state, KEY)
+    _, (_, expected) = search.optimize_scan(state, KEY, zoo.loss, N_BATCHES)
+    np.testing.assert_allclose(results[0], expected[0], rtol=1e-5)
+    assert results.shape == expected.shape
+    assert np.isfinite(np.asarray(results)).all()
+
+
+@rows
+def test_studies_vmap_over_keys(row):
+    state, search = start(row, 2)
+    keys = jax.random.split(KEY, 3)
+
+    def study(key):
+        return search.optimize_scan(state, key, zoo.loss, 3)[1][1]
+
+    together = jax.jit(jax.vmap(study))(keys)
+    alone = jnp.stack([study(key) for key in keys])
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@rows
+def test_studies_vmap_over_bounds(row):
+    if row.finite_only:
+        pytest.skip("the bounds fix the size of a grid")
+
+    def study(low, high, key):
+        space = {"x": hj.LinearSpace(low, high), "y": hj.LogSpace(high, high * 10)}
+        state, search = row.start(space, 12, n_parallel=1)
+        objective = lambda key, p: (p["x"] - low) ** 2 + jnp.log(p["y"])  # noqa: E731
+        state, (params, results) = search.optimize_scan(state, key, objective, 4)
+        return params, results
+
+    lows, highs = jnp.array([0.5, 1.0, 2.0]), jnp.array([1.0, 3.0, 8.0])
+    keys = jax.random.split(KEY, 3)
+    params, results = jax.jit(jax.vmap(study))(lows, highs, keys)
+    assert bool(jnp.all(params["x"] >= lows[:, None, None]))
+    assert bool(jnp.all(params["x"] <= highs[:, None, None]))
+    for i in range(3):
+        alone, _ = study(lows[i], highs[i], keys[i])
+        np.testing.assert_allclose(params["x"][i], alone["x"], rtol=1e-4)
+
+
+@rows
+@widths
+def test_failed_trials_neither_win_nor_poison(row, q):
+    bad = itertools.cycle([jnp.nan, jnp.inf, -jnp.inf])
+    state, search = start(row, q, maximize=False)
+    for i in range(4):
+        key = jax.random.fold_in(KEY, i)
+        params = search.get_next_params(state, key)
+        results = jnp.array([next(bad) for _ in range(q)]) if i != 2 else jnp.ones(q)
+        state = search.update_state(state, key, results, params)
+        assert no_nan(state)
+        assert no_nan(params)
+    if hasattr(search, "best_result"):
+        assert float(search.best_result(state)) == 1.0
+        assert int(state.mask.sum()) == 4 * q
+        assert int(state.failed.sum()) == 3 * q
+
+
+@rows
+def test_all_failed_studies_still_suggest_new_points(row):
+    state, search = start(row, 2)
+    _, (params, results) = search.optimize_scan(
+        state, KEY, lambda key, p: jnp.float32(jnp.nan) + 0 * zoo.loss(key, p), 4
+    )
+    assert np.isnan(np.asarray(results)).all()
+    columns = np.stack([np.asarray(a).reshape(-1) for a in jax.tree.leaves(params)], 1)
+    assert len(np.unique(columns, axis=0)) == len(columns)
+
+
+@rows
+def test_maximise_mirrors_minimise(row):
+    lower = start(row, 2, maximize=False)
+    higher = start(row, 2, maximize=True)
+    negative = lambda key, p: -zoo.loss(key, p)  # noqa: E731
+    _, (p_low, r_low) = lower[1].optimize_scan(lower[0], KEY, zoo.loss, N_BATCHES)
+    _, (p_high, r_high) = higher[1].optimize_scan(higher[0], KEY, negative, N_BATCHES)
+    assert_equal(p_low, p_high)
+    assert_equal(r_low, -r_high)
+
+
+@rows
+@widths
+def test_resumed_study_equals_the_uninterrupted_one(row, q, tmp_path):
+    state, search = start(row, q)
+    whole, (params, results) = search.optimize_scan(state, KEY, zoo.loss, 6)
+    half, (p_first, r_first) = search.optimize_scan(state, KEY, zoo.loss, 3)
+    eqx.tree_serialise_leaves(tmp_path / "state.eqx", half)
+    loaded = eqx.tree_deserialise_leaves(tmp_path / "state.eqx", state)
+    first_trial = None if row.remembers else 3 * q
+    ended, (p_second, r_second) = search.optimize_scan(
+        loaded, KEY, zoo.loss, 3, first_trial=first_trial
+    )
+    assert_equal(whole, ended)
+    assert_equal(results, jnp.concatenate([r_first, r_second]))
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), p_first, p_second)
+    assert_equal(params, joined)
+
+
+@rows
+def test_trial_keys_do_not_depend_on_the_batch_width(row):
+    def objective(key, params):
+        return jax.random.uniform(key)
+
+    draws = []
+    for q in (1, 3):
+        state, search = start(row, q)
+        _, (_, results) = search.optimize_scan(state, KEY, objective, 6 // q)
+        draws.append(np.asarray(results).reshape(-1))
+    np.testing.assert_array_equal(*draws)
+    expected = [jax.random.uniform(jax.random.fold_in(KEY, t)) for t in range(6)]
+    np.testing.assert_array_equal(draws[0], np.asarray(expected))
+
+
+@rows
+def test_works_in_double_precision(row, x64):
+    state, search = start(row, 2)
+    state, (params, results) = search.optimize_scan(state, KEY, zoo.loss, 3)
+    assert results.dtype == jnp.float64
+    assert no_nan(state)
+    assert no_nan(params)
+
+
+@rows
+def test_raw_keys_work_too(row):
+    state, search = start(row, 2)
+    _, (_, results) = search.optimize_scan(state, jax.random.PRNGKey(0), zoo.loss, 2)
+    assert np.isfinite(np.asarray(results)).all()
+
+
+@rows
+def test_settings_are_hashable_equal_by_value_and_checked(row):
+    (_, one), (_, two) = start(row, 2), start(row, 2)
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != start(row, 3)[1]
+    with pytest.raises(SettingError, match="n_parallel >= 1, got 0"):
+        start(row, 0)
+    with pytest.raises(SettingError, match="n_parallel"):
+        start(row, 1.5)
+    with pytest.raises(UnknownSettingError, match="n_paralel"):
+        start(row, 1, n_paralel=2)
+    with pytest.raises(TypeError):
+        start(row, 1, n_paralel=2)
+    with pytest.raises(AttributeError):
+        one.n_parallel = 5
+
+
+@rows
+def test_bad_input_gets_one_sentence(row):
+    state, search = start(row, 2)
+    params = search.get_next_params(state, KEY)
+    other = hj.RandomSearch.init({"z": hj.LinearSpace(0.0, 1.0)}, n_parallel=2)
+    foreign = other[1].get_next_params(other[0], KEY)
+    with pytest.raises(ParamsError, match="structure of the search space"):
+        search.update_state(state, KEY, jnp.zeros(2), foreign)
+    with pytest.raises(ParamsError, match=r"shape \(2,\).*got \(3,\)"):
+        search.update_state(state, KEY, jnp.zeros(3), params)
+    with pytest.raises(ParamsError, match="numbers for results"):
+        search.update_state(state, KEY, ["a", "b"], params)
+    if not isinstance(search, hj.RandomSearch):
+        with pytest.raises(StateError, match="RandomSearchState"):
+            search.get_next_params(other[0], KEY)
+        with pytest.raises(StateError, match="RandomSearchState"):
+            search.optimize_scan(other[0], KEY, zoo.loss, 2)
+    for bad, message in [
+        (lambda params: 0.0, r"fn\(key, config\)"),
+        (lambda key, params: jnp.zeros(2), r"got shape \(2,\)"),
+        (lambda key, params: {"loss": jnp.zeros(())}, "got a dict"),
+        (lambda key, params: jnp.bool_(True), "dtype bool"),
+        (lambda key, params: float(jax.tree.leaves(params)[0]), "python_loop"),
+        (lambda key, params: np.sin(jax.tree.leaves(params)[0]), "python_loop"),
+    ]:
+        with pytest.raises(ObjectiveError, match=message):
+            search.optimize_scan(state, KEY, bad, 2)
+        with pytest.raises(ObjectiveError, match=message):
+            search.optimize(state, KEY, bad, 2)
+    with pytest.raises(SettingError, match="n_iterations"):
+        search.optimize(state, KEY, zoo.loss, -1)
+
+
+@rows
+def test_callbacks_see_every_batch_and_can_stop(row):
+    state, search = start(row, 2, maximize=False)
+    seen = []
+
+    def callback(event):
+        seen.append(event)
+        return len(seen) == 3
+
+    state, (params, results) = search.optimize(
+        state, KEY, zoo.loss, N_BATCHES, callback=callback
+    )
+    assert len(seen) == len(params) == len(results) == 3
+    assert [list(e.trials) for e in seen] == [[0, 1], [2, 3], [4, 5]]
+    assert seen[-1].best_result == min(float(r.min()) for r in results)
+    best, result = hj.best_trial(params, results, maximize=False)
+    assert result == seen[-1].best_result
+    assert_equal(best, seen[-1].best_params)
+    assert all(e.seconds > 0 for e in seen)
+    assert_equal(seen[-1].state, state)
+
+    def broken(event):
+        raise RuntimeError("from the callback")
+
+    with pytest.raises(RuntimeError, match="from the callback"):
+        search.optimize(state, KEY, zoo.loss, 1, callback=broken)
+
+
+@rows
+def test_python_objectives_run_trial_by_trial(row):
+    calls = []
+
+    def objective(key, params):
+        numbers = [float(leaf) for leaf in jax.tree.leaves(params)]
+        calls.append(numbers)
+        return sum(numbers)
+
+    state, search = start(row, 2)
+    _, (params, results) = search.optimize(
+        state, KEY, objective, 3, evaluate=hj.python_loop
+    )
+    assert len(calls) == 6
+    np.testing.assert_allclose(np.concatenate(results), [sum(c) for c in calls], 1e-6)
+
+
+@rows
+def test_no_iterations_is_no_work(row):
+    state, search = start(row, 2)
+    same, (params, results) = search.optimize(state, KEY, zoo.loss, 0)
+    assert (params, results) == ([], [])
+    assert_equal(same, state)
+    same, (params, results) = search.optimize_scan(state, KEY, zoo.loss, 0)
+    assert results.shape == (0, 2)
+    assert all(a.shape == (0, 2) for a in jax.tree.leaves(params))
+
+
+@rows
+def test_progress_bars_change_nothing(row):
+    state, search = start(row, 2)
+    plain, _ = search.optimize_scan(state, KEY, zoo.loss, 3)
+    barred, _ = search.optimize_scan(state, KEY, zoo.loss, 3, progress_bar=True)
+    looped, _ = search.optimize(state, KEY, zoo.loss, 3, progress_bar=True)
+    assert_equal(plain, barred)
+    assert_equal(plain, looped)
