@@ -28,7 +28,8 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.cache
     def top_level() -> Callable[..., Any]:
-        return eqx.filter_jit(function, compiler_options=compiler_options())
+        options: Any = {"compiler_options": compiler_options()}
+        return eqx.filter_jit(function, **options)
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:

@@ -122,6 +122,4 @@ def plan(
     ]
     starts = [i for i, size in enumerate(sizes) if i == 0 or size != sizes[i - 1]]
     ends = [*starts[1:], n_iterations]
-    return tuple(
-        Segment(sizes[a], b - a) for a, b in zip(starts, ends, strict=False)
-    )
+    return tuple(Segment(sizes[a], b - a) for a, b in zip(starts, ends, strict=False))

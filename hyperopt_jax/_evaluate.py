@@ -49,8 +49,11 @@ def check_objective(func: Any) -> None:
         )
         return
     kinds = [p.kind for p in parameters]
-    positional = sum(k in (inspect.Parameter.POSITIONAL_ONLY,
-                           inspect.Parameter.POSITIONAL_OR_KEYWORD) for k in kinds)
+    positional = sum(
+        k
+        in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        for k in kinds
+    )
     if positional < 2 and inspect.Parameter.VAR_POSITIONAL not in kinds:
         name = getattr(func, "__name__", repr(func))
         raise ObjectiveError(
@@ -113,8 +116,9 @@ def python_loop(
                 RuntimeWarning,
                 stacklevel=2,
             )
-            output = np.nan
-        results.append(_as_number(output))
+            results.append(np.nan)
+        else:
+            results.append(_as_number(output))
     return np.asarray(results)
 
 

@@ -15,9 +15,10 @@ from jaxtyping import Array, Bool, Float
 # matrix; every product that feeds a factorisation asks for full precision.
 PRECISION = lax.Precision.HIGHEST
 
-# Up to here differences are taken one by one: exact for near-duplicates, and as fast as
-# a matrix product. Beyond, the n * m * d differences cost more than they give.
+# Few pairs in few dimensions are subtracted one by one, which keeps all digits between
+# near-duplicates; larger tables are matrix products, which are many times faster.
 MAX_DIRECT_DIMENSIONS = 8
+MAX_DIRECT_PAIRS = 128 * 128
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -31,7 +32,8 @@ def squared_distance(
     x: Float[Array, "n d"], y: Float[Array, "m d"]
 ) -> Float[Array, "n m"]:
     """|x_i - y_j|^2 for all pairs of rows."""
-    if x.shape[1] <= MAX_DIRECT_DIMENSIONS:
+    n_pairs = x.shape[0] * y.shape[0]
+    if x.shape[1] <= MAX_DIRECT_DIMENSIONS and n_pairs <= MAX_DIRECT_PAIRS:
         return jnp.sum((x[:, None, :] - y[None, :, :]) ** 2, axis=-1)
     # |x|^2 + |y|^2 - 2xy cancels; centred, the terms are as small as they can be.
     centre = lax.stop_gradient(jnp.mean(y, axis=0, keepdims=True))
@@ -116,9 +118,7 @@ def _log_excess_and_slope(z: Float[Array, "..."]) -> tuple[Array, Array]:
     factor = jnp.where(far, series, jnp.where(direct, 1.0, 1.0 + z_tail * mills))
 
     log_pdf = -0.5 * z_tail * z_tail - 0.5 * LOG_2PI
-    value = jnp.where(direct, 0.0, log_pdf) + jnp.log(
-        jnp.where(direct, excess, factor)
-    )
+    value = jnp.where(direct, 0.0, log_pdf) + jnp.log(jnp.where(direct, excess, factor))
     # The slope is Phi / excess; R = (1 - factor) / -z where R itself is not computed.
     ratio = jnp.where(far, (1.0 - series) / -z_far, mills)
     slope = jnp.where(direct, cdf / jnp.where(direct, excess, 1.0), ratio / factor)

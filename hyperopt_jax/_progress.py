@@ -36,7 +36,7 @@ def progress(shown: bool, total: int, unit: str) -> Iterator[int | None]:
         from tqdm.auto import tqdm
     except ImportError:
         raise MissingExtraError(
-            'progress_bar=True needs tqdm; install it with pip install '
+            "progress_bar=True needs tqdm; install it with pip install "
             '"hyperopt_jax[progress]"'
         ) from None
     number = next(_numbers)
@@ -56,9 +56,7 @@ def report(number: int, done: int) -> None:
         bar.update(int(done) - bar.n)
 
 
-def report_from_loop(
-    number: Int[Array, ""], done: Int[Array, ""], total: int
-) -> None:
+def report_from_loop(number: Int[Array, ""], done: Int[Array, ""], total: int) -> None:
     """`report` from inside a compiled loop, at most `MAX_REPORTS` times and at the end."""
     every = max(1, total // MAX_REPORTS)
     lax.cond(

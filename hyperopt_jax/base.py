@@ -229,7 +229,12 @@ class Optimizer(eqx.Module):
         return unravel(state.space, table), jnp.zeros((0, self.n_parallel))
 
     def _one(
-        self, state: Any, key: PRNGKeyArray, func: Objective, number: int, told: int | None
+        self,
+        state: Any,
+        key: PRNGKeyArray,
+        func: Objective,
+        number: int,
+        told: int | None,
     ) -> tuple[Any, PyTree, Float[Array, " q"]]:
         """One compiled batch."""
         segments = _drive.plan(self, told, 1)
@@ -331,9 +336,7 @@ def make(optimizer: type[Optimizer], settings: dict[str, Any]) -> Any:
     return optimizer(**settings)
 
 
-def check_results(
-    results: Any, n_rows: int
-) -> Float[Array, " q"]:
+def check_results(results: Any, n_rows: int) -> Float[Array, " q"]:
     """`results` as (q,) floats, one a row of params; raises `ParamsError`."""
     try:
         array = results if isinstance(results, jax.Array) else np.asarray(results)

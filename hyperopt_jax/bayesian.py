@@ -29,7 +29,7 @@ from hyperopt_jax.acquisition import (
     SampleHallucination,
 )
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
-from hyperopt_jax.errors import SettingError, Status
+from hyperopt_jax.errors import ParamsError, SettingError, Status
 from hyperopt_jax.gp import Hyperparameters, condition, fit
 from hyperopt_jax.kernels import BaseKernel, Matern
 from hyperopt_jax.spaces import Codec, check_space, n_params, ravel, unravel
@@ -226,7 +226,9 @@ class BayesianSearch(Optimizer):
             ParamsError: `params` without `results`, or ones that do not fit.
         """
         check_state(self, state, BayesianSearchState)
-        if params is not None or results is not None:
+        if (params is None) != (results is None):
+            raise ParamsError("expected params and results together, got one of them")
+        if params is not None and results is not None:
             state = self.update_state(state, key, results, params)
         size = self._size_for(state, self.n_parallel)
         return unravel(state.space, _propose_jit(self, state, key, size))
@@ -261,7 +263,7 @@ class BayesianSearch(Optimizer):
         """The buffer size that `n_more` trials need; None where it cannot be known."""
         if not is_concrete(state.mask):
             return None
-        return _buffer_size(self.n_told(state) + n_more)
+        return _buffer_size(int(self.n_told(state)) + n_more)
 
     def best_result(self, state: BayesianSearchState) -> Float[Array, ""]:
         """The best recorded result; -inf (or inf, minimising) before any success."""
@@ -280,12 +282,12 @@ class BayesianSearch(Optimizer):
         check_state(self, state, BayesianSearchState)
         if is_concrete(state.mask):
             return int(np.count_nonzero(np.asarray(state.mask)))
-        return state.trials.count
+        return state.trials.n_recorded
 
     def n_left(self, state: BayesianSearchState) -> int:
         n_told = self.n_told(state)
         n_max = state.mask.shape[0]
-        return n_max - n_told if is_concrete(state.mask) else n_max
+        return n_max - int(n_told) if is_concrete(state.mask) else n_max
 
     def capacity(self, n_told: int) -> int:
         return _buffer_size(n_told + self.n_parallel)
@@ -357,12 +359,12 @@ def _propose(
     shifts = jax.random.uniform(
         key, (optimizer.n_parallel, codec.n_params + 1), slots.U.dtype
     )
-    no_model = (trials.count < optimizer.n_warmup) | ~jnp.any(trials.succeeded)
+    no_model = (trials.n_recorded < optimizer.n_warmup) | ~jnp.any(trials.succeeded)
     U = lax.cond(
         no_model,
-        lambda: _warm_up(optimizer, codec, slots, trials.count, shifts),
+        lambda: _warm_up(optimizer, codec, slots, trials.n_recorded, shifts),
         lambda: _model_based(
-            optimizer, codec, slots, trials.count, state.hyper, shifts, key
+            optimizer, codec, slots, trials.n_recorded, state.hyper, shifts, key
         ),
     )
     return codec.decode(U)
@@ -471,7 +473,7 @@ def _tell(
     hyper = state.hyper
     if optimizer.n_hparam_steps:
         hyper = lax.cond(
-            _refit_due(state.trials.count, trials.count),
+            _refit_due(state.trials.n_recorded, trials.n_recorded),
             lambda: _tuned_hyper(optimizer, state, trials),
             lambda: hyper,
         )

@@ -26,7 +26,7 @@ class Trials(NamedTuple):
         return self.mask & ~self.failed
 
     @property
-    def count(self) -> Int[Array, ""]:
+    def n_recorded(self) -> Int[Array, ""]:
         """How many trials are recorded, failed ones included."""
         return jnp.sum(self.mask, dtype=jnp.int32)
 
@@ -48,7 +48,7 @@ def append(
 
     A full record keeps what it has: only the free rows are written, first results first.
     """
-    rows = trials.count + jnp.arange(results.shape[0], dtype=jnp.int32)
+    rows = trials.n_recorded + jnp.arange(results.shape[0], dtype=jnp.int32)
     ok = jnp.isfinite(results)
     record = Trials(
         X=trials.X.at[rows].set(X, mode="drop"),

@@ -16,7 +16,7 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float
 from scipy.stats import qmc
 
-from hyperopt_jax._numerics import matmul
+from hyperopt_jax._numerics import matmul, squared_distance
 from hyperopt_jax.spaces import Codec
 
 Score = Callable[[Float[Array, "m d"]], Float[Array, " m"]]
@@ -70,9 +70,7 @@ def _sobol(n: int, d: int) -> np.ndarray:
     return qmc.Sobol(d, scramble=False).random_base2(bits)[:n]
 
 
-def enumerated(
-    codec: Codec, points: Float[Array, "n d"]
-) -> Float[Array, "n d"]:
+def enumerated(codec: Codec, points: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """`points`, or every point of the space in turn where it is no larger than that.
 
     Point i of an all-discrete space is i written in the mixed radix of the numbers of
@@ -99,14 +97,18 @@ def is_taken(
 def clearance(
     U: Float[Array, "m d"], others: Float[Array, "n d"], mask: Bool[Array, " n"]
 ) -> Float[Array, " m"]:
-    """Squared distance from each row of `U` to the nearest of `others` inside `mask`.
+    """How far each row of `U` is from the nearest of `others` inside `mask`.
 
-    Measured on the torus, where opposite faces touch: on the cube itself the farthest
-    points would all lie in the corners. inf where `mask` is empty.
+    Measured on the torus, where opposite faces touch, as sum_j 4 sin^2(pi (u_j - v_j)):
+    on the cube itself the farthest points would all lie in its corners. inf where
+    `mask` is empty.
     """
-    gap = jnp.abs(U[:, None, :] - others[None, :, :])
-    squared = jnp.sum(jnp.minimum(gap, 1 - gap) ** 2, axis=-1)
+    squared = squared_distance(_on_torus(U), _on_torus(others))
     return jnp.min(jnp.where(mask[None, :], squared, jnp.inf), axis=1)
+
+
+def _on_torus(U: Float[Array, "n d"]) -> Float[Array, "n 2d"]:
+    return jnp.concatenate([jnp.cos(2 * jnp.pi * U), jnp.sin(2 * jnp.pi * U)], axis=1)
 
 
 def maximise(
@@ -121,7 +123,7 @@ def maximise(
     Coordinates outside the static mask `is_free` stay as they are in `start`, so a
     discrete coordinate is scored at the value that will be evaluated.
     """
-    values, chosen = lax.top_k(_finite(score(start)), min(n_restarts, start.shape[0]))
+    _, chosen = lax.top_k(_finite(score(start)), min(n_restarts, start.shape[0]))
     seeds = start[chosen]
     if n_steps == 0 or not is_free.any():
         return seeds[0]
@@ -218,7 +220,9 @@ def _direction(U: Array, gradient: Array, pairs: tuple) -> Array:
     # An unused pair is a zero row: a one on the diagonal of R takes it out.
     eye = jnp.eye(S.shape[1], dtype=S.dtype)[None]
     R = jnp.triu(SY) + jnp.where(D > 0, 0.0, 1.0)[:, :, None] * eye
-    gamma = jnp.where(D[:, -1] > 0, D[:, -1] / jnp.where(D[:, -1] > 0, YY[:, -1, -1], 1), 1)
+    gamma = jnp.where(
+        D[:, -1] > 0, D[:, -1] / jnp.where(D[:, -1] > 0, YY[:, -1, -1], 1), 1
+    )
     gamma = gamma[:, None, None]
     g_column = g[:, :, None]
     p = _solve_upper(R, matmul(S, g_column))

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from hyperopt_jax.gp._hyper import Hyperparameters, prior_penalty
+from hyperopt_jax.gp._hyper import Hyperparameters, bounds, prior_penalty
 from hyperopt_jax.gp._marginal import gaussian_nll, gram
 from hyperopt_jax.kernels import BaseKernel
 
@@ -29,21 +30,27 @@ def fit(
     factor) moves nothing.
     """
 
-    def loss(hyper: Hyperparameters) -> Float[Array, ""]:
+    # One flat vector: an optimizer step is then a handful of kernels, whatever it tunes.
+    theta, unravel = ravel_pytree(start)
+    low, high = (ravel_pytree(bound)[0] for bound in bounds(start))
+
+    def loss(theta: Float[Array, " p"]) -> Float[Array, ""]:
+        hyper = unravel(theta)
         K = gram(kernel, hyper, U, mask, nugget)
         return gaussian_nll(K, t) + prior_penalty(hyper)
 
     adam = optax.adam(LEARNING_RATE)
 
     def step(carry: tuple, _: None) -> tuple[tuple, None]:
-        hyper, moments = carry
-        gradient = jax.grad(loss)(hyper)
-        finite = jnp.isfinite(sum(jnp.sum(g) for g in jax.tree.leaves(gradient)))
-        gradient = jax.tree.map(lambda g: jnp.where(finite, g, 0.0), gradient)
+        theta, moments = carry
+        gradient = jax.grad(loss)(theta)
+        finite = jnp.isfinite(jnp.sum(gradient))
+        gradient = jnp.where(finite, gradient, 0.0)
         # optax counts its steps in integers and raises a float to them.
         with jax.numpy_dtype_promotion("standard"):
             updates, moments = adam.update(gradient, moments)
-        return (optax.apply_updates(hyper, updates).clipped(), moments), None
+        return (jnp.clip(theta + updates, low, high), moments), None
 
-    (hyper, _), _ = lax.scan(step, (start, adam.init(start)), None, length=n_steps)
-    return hyper
+    carry = (theta, adam.init(theta))
+    (theta, _), _ = lax.scan(step, carry, None, length=n_steps)
+    return unravel(theta)

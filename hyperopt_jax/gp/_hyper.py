@@ -14,14 +14,6 @@ class Hyperparameters(eqx.Module):
     log_amplitude: Float[Array, ""]
     log_noise: Float[Array, ""]
 
-    def clipped(self) -> "Hyperparameters":
-        """The nearest hyperparameters inside the bounds below."""
-        return Hyperparameters(
-            jnp.clip(self.log_length_scale, *LENGTH_SCALE_BOUNDS),
-            jnp.clip(self.log_amplitude, *AMPLITUDE_BOUNDS),
-            jnp.clip(self.log_noise, *NOISE_BOUNDS),
-        )
-
 
 LENGTH_SCALE_BOUNDS = (math.log(0.01), math.log(200.0))
 AMPLITUDE_BOUNDS = (-4.0, 5.0)
@@ -33,6 +25,19 @@ NOISE_BOUNDS = (math.log(1e-8), math.log(2.0))
 LENGTH_SCALE_MEAN, LENGTH_SCALE_STD = math.sqrt(2) - 3, math.sqrt(3)
 AMPLITUDE_MEAN, AMPLITUDE_STD = 0.0, 3.0
 NOISE_MEAN, NOISE_STD = -5.0, 4.0
+
+
+def bounds(like: Hyperparameters) -> tuple[Hyperparameters, Hyperparameters]:
+    """The lowest and the highest hyperparameters, with the shapes of `like`."""
+
+    def full(i: int) -> Hyperparameters:
+        return Hyperparameters(
+            jnp.full_like(like.log_length_scale, LENGTH_SCALE_BOUNDS[i]),
+            jnp.full_like(like.log_amplitude, AMPLITUDE_BOUNDS[i]),
+            jnp.full_like(like.log_noise, NOISE_BOUNDS[i]),
+        )
+
+    return full(0), full(1)
 
 
 def length_scale_mean(n_dimensions: int) -> float:

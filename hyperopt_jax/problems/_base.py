@@ -145,7 +145,7 @@ class Problem(eqx.Module):
         value = self.value(jnp.stack([jnp.asarray(params[name]) for name in names]))
         if self.noise is None:
             return value
-        error = jax.random.normal(key, (), value.dtype)
+        error = jax.random.normal(jnp.asarray(key), (), value.dtype)
         return value + self.noise.astype(value.dtype) * error
 
     def value(self, x: ArrayLike | Sequence[float]) -> Float[Array, ""]:
@@ -272,7 +272,7 @@ def all_problems(dim: int = 5) -> list[Problem]:
     ```
     """
     dim = check_int("dim", dim, 1)
-    return [kind(kind.nearest_dim(dim)) for kind in _kinds(Problem)]
+    return [kind(kind.nearest_dim(dim)) for kind in _kinds(Problem)]  # type: ignore[type-abstract]
 
 
 def _kinds(parent: type[Problem]) -> list[type[Problem]]:

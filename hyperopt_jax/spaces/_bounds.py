@@ -18,7 +18,9 @@ def as_bound(kind: str, name: str, value: Any) -> Float[Array, ""]:
     try:
         wide = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise SpaceError(f"expected a number for {kind}.{name}, got {value!r}") from None
+        raise SpaceError(
+            f"expected a number for {kind}.{name}, got {value!r}"
+        ) from None
     if wide.ndim:
         raise SpaceError(
             f"expected one number for {kind}.{name}, got shape {wide.shape}; "
@@ -66,7 +68,9 @@ def check_whole(kind: str, low: Any, high: Any, dtype: Any) -> None:
         return
     for name, bound in (("lower_bound", float(low)), ("upper_bound", float(high))):
         if not bound.is_integer():
-            raise SpaceError(f"expected a whole number for {kind}.{name}, got {bound:g}")
+            raise SpaceError(
+                f"expected a whole number for {kind}.{name}, got {bound:g}"
+            )
         info = jnp.iinfo if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo
         if not int(info(dtype).min) <= bound <= int(info(dtype).max):
             raise SpaceError(

@@ -95,12 +95,16 @@ class Codec(eqx.Module):
             return U
         return jnp.where(self.is_discrete[None, :], self.encode(self.decode(U)), U)
 
-    def _by_kind(self, function: Any, table: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def _by_kind(
+        self, function: Any, table: Float[Array, "n d"]
+    ) -> Float[Array, "n d"]:
         """`function(space, number)` on every entry, one kernel per kind of space."""
         over_columns = jax.vmap(function, in_axes=(0, 0))
         over_rows = jax.vmap(over_columns, in_axes=(None, 0))
         parts = [
-            over_rows(kind, table if len(self.columns) == 1 else table[:, list(columns)])
+            over_rows(
+                kind, table if len(self.columns) == 1 else table[:, list(columns)]
+            )
             for kind, columns in zip(self.kinds, self.columns, strict=True)
         ]
         return self._in_order(parts)
@@ -164,9 +168,10 @@ def ravel(space: PyTree, params: PyTree) -> Float[Array, "q d"]:
 
 def _columns_to_table(treedef: Any, params: PyTree) -> Float[Array, "q d"]:
     columns, structure = jax.tree.flatten(params)
-    if structure != jax.tree.structure(
+    expected: Any = jax.tree.structure(
         jax.tree.unflatten(treedef, [0.0] * treedef.num_leaves)
-    ):
+    )
+    if structure != expected:
         raise ParamsError(
             f"expected params with the structure of the search space, {treedef}, got "
             f"{structure}; tell the params that this study proposed"

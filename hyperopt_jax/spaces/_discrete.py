@@ -95,8 +95,10 @@ def _as_values(values: Any) -> Shaped[Array, " m"]:
             f"got {values!r}"
         )
     if array.dtype == bool or any(isinstance(v, (bool, np.bool_)) for v in values):
-        raise SpaceError(f"expected numbers in DiscreteSpace.values, got {values!r}; "
-                         f"write 0 and 1 for a switch")
+        raise SpaceError(
+            f"expected numbers in DiscreteSpace.values, got {values!r}; "
+            f"write 0 and 1 for a switch"
+        )
     if not np.issubdtype(array.dtype, np.integer) and not np.issubdtype(
         array.dtype, np.floating
     ):

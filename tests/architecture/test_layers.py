@@ -54,8 +54,11 @@ def imports(path: Path, run_time_only: bool = True):
 
 def rooms_imported(path: Path) -> set[str]:
     names = [n.split(".") for n in imports(path) if n.startswith("hyperopt_jax.")]
-    rooms = {parts[1] for parts in names if (PACKAGE / parts[1]).exists()
-             or (PACKAGE / f"{parts[1]}.py").exists()}
+    rooms = {
+        parts[1]
+        for parts in names
+        if (PACKAGE / parts[1]).exists() or (PACKAGE / f"{parts[1]}.py").exists()
+    }
     return rooms - {room_of(path)}
 
 
@@ -77,8 +80,9 @@ def test_imports_point_up_the_layers(path):
 def test_no_private_imports_and_no_asserts(path):
     for name in imports(path, run_time_only=False):
         assert not name.startswith(FORBIDDEN), f"{path.name} imports {name}"
-    asserts = [n for n in ast.walk(ast.parse(path.read_text()))
-               if isinstance(n, ast.Assert)]
+    asserts = [
+        n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Assert)
+    ]
     assert not asserts, f"{path.name} asserts; raise one of our own errors"
 
 

@@ -14,13 +14,19 @@ from hyperopt_jax.kernels import BaseKernel
 from tests import zoo
 
 ROOT = Path(__file__).parents[2]
-PUBLIC = {n: v for n, v in vars(hj).items() if not n.startswith("_")
-          and not inspect.ismodule(v)}
+PUBLIC = {
+    n: v
+    for n, v in vars(hj).items()
+    if not n.startswith("_") and not inspect.ismodule(v)
+}
 
 
 def concrete(base):
-    return {c for c in PUBLIC.values() if inspect.isclass(c) and issubclass(c, base)
-            and not inspect.isabstract(c)}
+    return {
+        c
+        for c in PUBLIC.values()
+        if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c)
+    }
 
 
 def test_every_class_has_its_row_in_the_zoo():
@@ -28,10 +34,10 @@ def test_every_class_has_its_row_in_the_zoo():
     assert concrete(hj.Space) == {type(make()) for make in zoo.SPACES.values()}
     assert concrete(BaseKernel) == {type(k) for k in zoo.KERNELS.values()}
     assert concrete(BaseAcquisition) == {type(a) for a in zoo.ACQUISITIONS.values()}
-    assert concrete(BaseHallucination) == {
-        type(h) for h in zoo.HALLUCINATIONS.values()
-    }
-    kinds = jax.tree.leaves(zoo.mixed_space(), is_leaf=lambda s: isinstance(s, hj.Space))
+    assert concrete(BaseHallucination) == {type(h) for h in zoo.HALLUCINATIONS.values()}
+    kinds = jax.tree.leaves(
+        zoo.mixed_space(), is_leaf=lambda s: isinstance(s, hj.Space)
+    )
     assert {type(kind) for kind in kinds} == concrete(hj.Space)
 
 
@@ -69,7 +75,11 @@ def test_classic_defaults_are_the_published_ones():
     assert search.jitter == 1e-6
     assert search.kernel == hj.Matern(length_scale=1.0, nu=0.5)
     assert search.acquisition == hj.PI(xi=0.01)
-    assert (search.n_candidates, search.n_restarts, search.n_lbfgs_steps) == (1000, 2, 10)
+    assert (search.n_candidates, search.n_restarts, search.n_lbfgs_steps) == (
+        1000,
+        2,
+        10,
+    )
     assert (search.n_hparam_steps, search.n_warmup, search.n_parallel) == (20, 1, 4)
     assert search.maximize is True
     assert search.hallucination == hj.SampleHallucination()
