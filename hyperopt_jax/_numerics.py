@@ -15,10 +15,10 @@ from jaxtyping import Array, Bool, Float
 # matrix; every product that feeds a factorisation asks for full precision.
 PRECISION = lax.Precision.HIGHEST
 
-# Few pairs in few dimensions are subtracted one by one, which keeps all digits between
+# Few rows in few dimensions are subtracted pair by pair, which keeps all digits between
 # near-duplicates; larger tables are matrix products, which are many times faster.
 MAX_DIRECT_DIMENSIONS = 8
-MAX_DIRECT_PAIRS = 128 * 128
+MAX_DIRECT_ROWS = 128
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -32,8 +32,8 @@ def squared_distance(
     x: Float[Array, "n d"], y: Float[Array, "m d"]
 ) -> Float[Array, "n m"]:
     """|x_i - y_j|^2 for all pairs of rows."""
-    n_pairs = x.shape[0] * y.shape[0]
-    if x.shape[1] <= MAX_DIRECT_DIMENSIONS and n_pairs <= MAX_DIRECT_PAIRS:
+    n_rows = max(x.shape[0], y.shape[0])
+    if x.shape[1] <= MAX_DIRECT_DIMENSIONS and n_rows <= MAX_DIRECT_ROWS:
         return jnp.sum((x[:, None, :] - y[None, :, :]) ** 2, axis=-1)
     # |x|^2 + |y|^2 - 2xy cancels; centred, the terms are as small as they can be.
     centre = lax.stop_gradient(jnp.mean(y, axis=0, keepdims=True))

@@ -534,11 +534,11 @@ def _targets(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:
     ok = trials.succeeded
     n = jnp.maximum(jnp.sum(ok, dtype=trials.y.dtype), 1.0)
     loss = jnp.where(ok, history.losses(trials, maximize), 0.0)
-    # Results may be near the end of the float range: scale before anything is squared.
-    largest = jnp.max(jnp.abs(loss))
-    loss = loss / jnp.where(largest > 0, largest, 1.0)
     q1, q3 = masked_quartiles(loss, ok)
     loss = jnp.where(ok, jnp.minimum(loss, q3 + 1.5 * (q3 - q1)), 0.0)
+    # Results may be near an end of the float range: scale before anything is squared.
+    largest = jnp.max(jnp.abs(loss))
+    loss = loss / jnp.where(largest > 0, largest, 1.0)
     mean = jnp.sum(loss) / n
     centred = jnp.where(ok, loss - mean, 0.0)
     std = jnp.sqrt(jnp.sum(centred**2) / n)

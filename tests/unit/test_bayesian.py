@@ -1,0 +1,293 @@
+"""BayesianSearch beyond the shared contract."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hyperopt_jax as hj
+from hyperopt_jax import bayesian, history
+from hyperopt_jax.errors import ParamsError, SettingError, StateError
+from tests.zoo import FAST
+
+KEY = jax.random.key(3)
+UNIT = {"x": hj.LinearSpace(0.0, 1.0)}
+
+
+def study(space, n_max, **settings):
+    return hj.BayesianSearch.init(space, n_max, **FAST | settings)
+
+
+def told(state, search, values, results):
+    params = {"x": jnp.asarray(values)}
+    return search.update_state(state, KEY, jnp.asarray(results), params)
+
+
+def test_state_holds_raw_values_and_results_zero_padded():
+    space = {"a": hj.LogSpace(1e-3, 1.0), "b": hj.QLinearSpace(1, 9)}
+    state, search = study(space, 6, n_parallel=2, maximize=False)
+    params = {"a": jnp.array([0.5, 0.002]), "b": jnp.array([3, 9])}
+    state = search.update_state(state, KEY, jnp.array([-7.0, 2.5]), params)
+    np.testing.assert_allclose(state.X[:2], [[0.5, 3], [0.002, 9]], rtol=1e-6)
+    np.testing.assert_array_equal(state.X[2:], np.zeros((4, 2)))
+    np.testing.assert_array_equal(state.y, [-7.0, 2.5, 0, 0, 0, 0])
+    np.testing.assert_array_equal(state.mask, [True, True] + [False] * 4)
+    assert state.log_length_scale.shape == (2,)
+
+
+def test_raw_tables_are_told_like_params():
+    state, search = study(UNIT, 8, n_parallel=3)
+    values, results = jnp.array([0.1, 0.5, 0.9]), jnp.array([1.0, 2.0, 0.0])
+    by_params = told(state, search, values, results)
+    by_table = search.update_state(state, KEY, results, values[:, None])
+    assert eqx.tree_equal(by_params, by_table)
+    with pytest.raises(ParamsError, match="1 parameters a row"):
+        search.update_state(state, KEY, results, jnp.zeros((3, 2)))
+
+
+def test_batches_of_any_length_are_told():
+    state, search = study(UNIT, 8, n_parallel=2)
+    state = told(state, search, [0.1, 0.2, 0.3, 0.4, 0.5], [1.0, 2, 3, 4, 5])
+    assert int(state.mask.sum()) == 5
+    state = told(state, search, [0.6], [9.0])
+    assert float(search.best_result(state)) == 9.0
+    np.testing.assert_allclose(search.best_params(state)["x"], 0.6, rtol=1e-6)
+
+
+def test_a_full_buffer_keeps_what_it_has_first_results_first():
+    state, search = study(UNIT, 3, n_parallel=2)
+    state = told(state, search, [0.1, 0.2], [1.0, 2.0])
+    assert hj.Status(int(state.status)) == hj.Status.OK
+    state = told(state, search, [0.3, 0.4], [3.0, 4.0])
+    np.testing.assert_array_equal(state.y, [1.0, 2.0, 3.0])
+    assert hj.Status(int(state.status)) == hj.Status.BUFFER_FULL
+    assert "n_max" in hj.Status.BUFFER_FULL.sentence
+    again = told(state, search, [0.5, 0.6], [5.0, 6.0])
+    assert eqx.tree_equal(again, state)
+
+
+def test_none_iterations_fill_the_buffer_and_a_full_one_runs_none():
+    objective = lambda key, p: p["x"]  # noqa: E731
+    state, search = study(UNIT, 7, n_parallel=3)
+    full, (params, results) = search.optimize_scan(state, KEY, objective)
+    assert results.shape == (3, 3)
+    assert bool(full.mask.all())
+    same, (params, results) = search.optimize_scan(full, KEY, objective)
+    assert results.shape == (0, 3)
+    assert eqx.tree_equal(same, full)
+    same, (params, results) = search.optimize(full, KEY, objective)
+    assert (params, results) == ([], [])
+
+    @eqx.filter_jit
+    def traced(state):
+        return search.optimize_scan(state, KEY, objective)[1][1]
+
+    assert traced(state).shape == (3, 3)
+
+
+def test_histories_keep_the_whole_last_batch():
+    state, search = study(UNIT, 4, n_parallel=3)
+    full, (params, results) = search.optimize(state, KEY, lambda key, p: p["x"])
+    assert [r.shape for r in results] == [(3,), (3,)]
+    np.testing.assert_array_equal(full.y, np.concatenate(results)[:4])
+
+
+def test_next_params_after_params_given():
+    state, search = study(UNIT, 8, n_parallel=1)
+    params, results = {"x": jnp.array([0.25])}, jnp.array([1.0])
+    later = search.update_state(state, KEY, results, params)
+    expected = search.get_next_params(later, KEY)
+    given = search.get_next_params(state, KEY, params, results)
+    np.testing.assert_array_equal(given["x"], expected["x"])
+    with pytest.raises(ParamsError, match="together"):
+        search.get_next_params(state, KEY, params=params)
+
+
+def test_length_scales_start_at_the_kernels_and_are_tuned():
+    kernel = hj.Matern(length_scale=0.5, nu=2.5)
+    state, search = study(UNIT, 20, n_parallel=4, kernel=kernel)
+    np.testing.assert_allclose(state.log_length_scale, np.log(0.5), rtol=1e-6)
+    x = jnp.linspace(0, 1, 4)
+    tuned = told(state, search, x, jnp.sin(9 * x))
+    assert float(jnp.abs(tuned.log_length_scale - state.log_length_scale)[0]) > 1e-3
+    state, search = study(UNIT, 20, n_parallel=4, kernel=kernel, n_hparam_steps=0)
+    kept = told(state, search, x, jnp.sin(9 * x))
+    np.testing.assert_array_equal(kept.log_length_scale, state.log_length_scale)
+
+
+def test_hyperparameters_are_refitted_on_a_geometric_schedule():
+    due = [
+        n
+        for n in range(1, 200)
+        if bool(bayesian._refit_due(jnp.int32(n - 1), jnp.int32(n)))
+    ]
+    assert due[:6] == [2, 3, 4, 5, 6, 7]
+    assert 4 * np.log2(200) - 6 <= len(due) <= 4 * np.log2(200)
+    assert max(b / a for a, b in zip(due[6:], due[7:], strict=False)) < 1.3
+
+
+def test_targets_are_standardised_and_one_disaster_does_not_flatten_them():
+    y = jnp.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 1e30, 0.0, 0.0])
+    mask = jnp.arange(10) < 9
+    trials = history.Trials(jnp.zeros((10, 1)), y, mask, jnp.arange(10) == 8)
+    t = np.asarray(bayesian._targets(trials, maximize=False))
+    assert np.isfinite(t).all()
+    np.testing.assert_allclose(t[:8].mean(), 0.0, atol=1e-6)
+    np.testing.assert_allclose(t[:8].std(), 1.0, rtol=1e-5)
+    assert (np.diff(t[:8]) < 0).all()
+    assert t[0] - t[6] > 1.5
+    assert t[8] == t[:8].min()
+    assert t[9] == 0.0
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e30])
+def test_targets_do_not_depend_on_the_scale_of_the_results(scale):
+    y = jnp.array([1.0, -2.0, 0.5, 3.0]) * scale
+    trials = history.Trials(jnp.zeros((4, 1)), y, jnp.ones(4, bool), jnp.zeros(4, bool))
+    unit = trials._replace(y=y / scale)
+    np.testing.assert_allclose(
+        bayesian._targets(trials, True), bayesian._targets(unit, True), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("results", [[5.0, 5.0, 5.0], [1e30, 1e30, 1e30], [0.0] * 3])
+def test_equal_results_are_no_trouble(results):
+    state, search = study(UNIT, 8, n_parallel=3)
+    state = told(state, search, [0.2, 0.5, 0.9], results)
+    assert all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves(state))
+    params = search.get_next_params(state, KEY)
+    assert bool(((params["x"] >= 0) & (params["x"] <= 1)).all())
+
+
+def test_duplicates_by_the_dozen_are_no_trouble():
+    state, search = study(UNIT, 40, n_parallel=1)
+    state = told(state, search, [0.5] * 30, [1.0, 2.0, 3.0] * 10)
+    assert all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves(state))
+    assert bool(jnp.isfinite(search.get_next_params(state, KEY)["x"]).all())
+
+
+def test_out_of_bounds_values_are_told_without_harm():
+    space = {"x": hj.LogSpace(1e-3, 1.0)}
+    state, search = study(space, 8, n_parallel=3)
+    state = told(state, search, [5.0, -1.0, 0.1], [1.0, 2.0, 3.0])
+    assert bool(jnp.isfinite(search.get_next_params(state, KEY)["x"]).all())
+
+
+def test_finite_spaces_are_searched_without_repeats():
+    space = {"a": hj.QLinearSpace(0, 3), "b": hj.DiscreteSpace([8, 16, 4])}
+    for start in (hj.BayesianSearch.init, hj.BayesianSearch.tuned):
+        state, search = start(space, 12, n_parallel=2, **FAST)
+        _, (params, _) = search.optimize_scan(
+            state, KEY, lambda key, p: (p["a"] * p["b"]).astype(jnp.float32)
+        )
+        pairs = {
+            (int(a), int(b))
+            for a, b in zip(params["a"].ravel(), params["b"].ravel(), strict=True)
+        }
+        assert len(pairs) == 12
+
+
+def test_log_spaces_are_explored_in_every_decade():
+    space = {"lr": hj.LogSpace(1e-6, 1e-1)}
+    state, search = hj.BayesianSearch.tuned(space, 24, n_parallel=4)
+    flat = lambda key, p: jnp.zeros(())  # noqa: E731
+    _, (params, _) = search.optimize_scan(state, KEY, flat)
+    decades = np.floor(np.log10(np.asarray(params["lr"]).ravel()))
+    assert len(np.unique(decades)) >= 5
+
+
+def test_batch_slots_differ():
+    state, search = hj.BayesianSearch.tuned(UNIT, 40, n_parallel=8, **FAST)
+    _, (params, _) = search.optimize_scan(
+        state, KEY, lambda key, p: -((p["x"] - 0.3) ** 2), 3
+    )
+    for batch in np.asarray(params["x"]):
+        assert len(np.unique(batch)) == 8
+
+
+def test_spread_design_starts_at_the_centre_and_keeps_its_distance():
+    space = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(-1.0, 1.0)}
+    state, search = hj.BayesianSearch.tuned(space, 40, n_parallel=8, n_warmup=8)
+    params = search.get_next_params(state, KEY)
+    points = np.stack([params["x"], (params["y"] + 1) / 2], 1)
+    np.testing.assert_allclose(points[0], 0.5)
+    gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    assert gaps[~np.eye(8, dtype=bool)].min() > 0.2
+
+
+def test_best_of_nothing_is_worse_than_anything():
+    for maximize, expected in ((True, -np.inf), (False, np.inf)):
+        state, search = study(UNIT, 4, maximize=maximize)
+        assert float(search.best_result(state)) == expected
+        assert float(jax.jit(search.best_result)(state)) == expected
+
+
+def test_any_callable_can_hallucinate():
+    def liar(mean, std, key, y_max):
+        return y_max - 1.0
+
+    state, search = study(UNIT, 12, n_parallel=4, hallucination=liar)
+    state, _ = search.optimize_scan(state, KEY, lambda key, p: p["x"])
+    assert bool(state.mask.all())
+
+
+def test_numeric_knobs_can_be_arrays_and_vmapped():
+    def best(xi):
+        search = hj.BayesianSearch(acquisition=hj.EI(xi=xi), n_parallel=1, **FAST)
+        state, _ = study(UNIT, 6, n_parallel=1)
+        state, _ = search.optimize_scan(state, KEY, lambda key, p: p["x"], 4)
+        return search.best_result(state)
+
+    out = jax.jit(jax.vmap(best))(jnp.array([0.0, 0.1, 1.0]))
+    assert out.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("n_candidates", 0, "n_candidates >= 1, got 0"),
+        ("n_restarts", 0, "n_restarts >= 1, got 0"),
+        ("n_lbfgs_steps", -1, "n_lbfgs_steps >= 0, got -1"),
+        ("n_warmup", True, "whole number for n_warmup"),
+        ("jitter", 0.0, "jitter"),
+        ("kernel", "matern", "kernel to be a BaseKernel"),
+        ("acquisition", 3, "acquisition to be a BaseAcquisition"),
+        ("hallucination", 3, "hallucination to be callable"),
+        ("warmup", "sobol", "'random', 'spread'"),
+        ("maximize", "yes", "maximize"),
+    ],
+)
+def test_bad_settings_raise_at_construction(setting, value, message):
+    with pytest.raises(SettingError, match=message):
+        hj.BayesianSearch(**{setting: value})
+
+
+def test_bad_sizes_raise():
+    for n_max in (0, -3, 2.5):
+        with pytest.raises(SettingError, match="n_max"):
+            hj.BayesianSearch.init(UNIT, n_max)
+        with pytest.raises(SettingError, match="n_max"):
+            hj.BayesianSearch.tuned(UNIT, n_max)
+
+
+def test_a_foreign_state_is_named():
+    grid, _ = hj.GridSearch.init({"x": hj.QLinearSpace(0, 3)})
+    _, search = study(UNIT, 4)
+    for call in (
+        lambda: search.get_next_params(grid, KEY),
+        lambda: search.update_state(grid, KEY, jnp.zeros(1), {"x": jnp.zeros(1)}),
+        lambda: search.best_result(grid),
+        lambda: search.optimize(grid, KEY, lambda key, p: p["x"]),
+    ):
+        with pytest.raises(StateError, match="BayesianSearchState"):
+            call()
+
+
+def test_replace_changes_a_copy():
+    state, _ = study(UNIT, 4)
+    changed = state.replace(y=jnp.ones(4))
+    assert float(changed.y.sum()) == 4.0
+    assert float(state.y.sum()) == 0.0
+    with pytest.raises(TypeError):
+        state.replace(nothing=1)

@@ -1,0 +1,130 @@
+"""GridSearch and RandomSearch beyond the shared contract."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hyperopt_jax as hj
+from hyperopt_jax.errors import ExhaustedError, SettingError, SpaceError
+
+KEY = jax.random.key(0)
+FIVE = {"x": hj.DiscreteSpace([10, 20, 30, 40, 50])}
+
+
+def visited(**settings):
+    state, search = hj.GridSearch.init(FIVE, **settings)
+    objective = lambda key, p: p["x"].astype(jnp.float32)  # noqa: E731
+    state, (params, _) = search.optimize_scan(state, KEY, objective)
+    return state, search, np.asarray(params["x"]).ravel()
+
+
+def test_no_point_is_dropped_and_the_last_batch_wraps_round():
+    state, search, points = visited(n_parallel=2)
+    np.testing.assert_array_equal(points, [10, 20, 30, 40, 50, 10])
+    assert int(state.grid_idx) == 6
+    assert search.n_left(state) == 0
+    assert hj.Status(int(state.status)) == hj.Status.OK
+
+
+def test_asking_past_the_end_raises_eagerly():
+    state, search, _ = visited(n_parallel=2)
+    with pytest.raises(ExhaustedError, match="Not enough grid points remaining"):
+        search.get_next_params(state, KEY)
+    with pytest.raises(ValueError, match="Not enough grid points remaining"):
+        search.optimize_scan(state, KEY, lambda key, p: 1.0 * p["x"], 1)
+    fresh, _ = hj.GridSearch.init(FIVE, n_parallel=2)
+    with pytest.raises(ExhaustedError, match="at most 3 more"):
+        search.optimize(fresh, KEY, lambda key, p: 1.0 * p["x"], 4)
+
+
+def test_inside_a_compiled_loop_exhaustion_is_a_status():
+    state, search = hj.GridSearch.init(FIVE, n_parallel=2)
+
+    @jax.jit
+    def loop(state):
+        for i in range(4):
+            params = search.get_next_params(state, KEY)
+            state = search.update_state(state, KEY, jnp.zeros(2), params)
+        return state
+
+    state = loop(state)
+    assert hj.Status(int(state.status)) == hj.Status.EXHAUSTED
+
+
+def test_shuffle_visits_every_point_in_an_order_set_by_the_key():
+    _, _, plain = visited(n_parallel=1)
+    orders = []
+    for seed in (None, 1, 2):
+        key = None if seed is None else jax.random.key(seed)
+        state, search = hj.GridSearch.init(FIVE, key, shuffle=True)
+        orders.append(tuple(np.asarray(state.grid).ravel()))
+        assert sorted(orders[-1]) == sorted(plain)
+    assert len(set(orders)) > 1
+    again, _ = hj.GridSearch.init(FIVE, jax.random.PRNGKey(0), shuffle=True)
+    assert tuple(np.asarray(again.grid).ravel()) == orders[0]
+
+
+def test_whole_grids_stay_whole_and_mixed_ones_give_each_leaf_its_dtype():
+    state, _ = hj.GridSearch.init({"a": hj.QLinearSpace(0, 2), **FIVE})
+    assert state.grid.dtype == jnp.int32
+    space = {"a": hj.QLinearSpace(0, 2), "b": hj.DiscreteSpace([0.5, 1.5])}
+    state, search = hj.GridSearch.init(space)
+    assert state.grid.dtype == jnp.float32
+    params = search.get_next_params(state, KEY)
+    assert (params["a"].dtype, params["b"].dtype) == (jnp.int32, jnp.float32)
+
+
+def test_spaces_without_a_grid_are_refused_by_path():
+    with pytest.raises(SpaceError, match=r"LinearSpace at \['a'\]\['b'\]"):
+        hj.GridSearch.init({"a": {"b": hj.LinearSpace(0.0, 1.0)}, **FIVE})
+    huge = {str(i): hj.QLinearSpace(0, 999) for i in range(4)}
+    with pytest.raises(SpaceError, match=r"at most 10000000 points, got 1e\+12"):
+        hj.GridSearch.init(huge)
+    with pytest.raises(SpaceError, match="traced"):
+        jax.jit(
+            lambda high: hj.GridSearch.init({"x": hj.QLinearSpace(0, high)})[0].grid
+        )(3)
+
+
+@pytest.mark.parametrize("start", [hj.RandomSearch.init, hj.BayesianSearch.init])
+def test_bad_spaces_are_refused_by_path(start):
+    with pytest.raises(SpaceError, match="at least one space"):
+        start({})
+    with pytest.raises(SpaceError, match=r"expected a Space at \['a'\]\[1\].*got 3"):
+        start({"a": [hj.LinearSpace(0.0, 1.0), 3]})
+    with pytest.raises(SpaceError, match="the root"):
+        start(0.5)
+
+
+def test_random_search_is_memoryless_and_needs_a_length():
+    state, search = hj.RandomSearch.init({"x": hj.LinearSpace(0.0, 1.0)}, n_parallel=4)
+    params = search.get_next_params(state, KEY)
+    assert search.update_state(state, KEY, jnp.zeros(4), params) is state
+    with pytest.raises(SettingError, match="n_iterations for RandomSearch"):
+        search.optimize(state, KEY, lambda key, p: p["x"])
+
+
+def test_random_search_covers_the_space():
+    state, search = hj.RandomSearch.init(
+        {"x": hj.LinearSpace(2.0, 4.0)}, n_parallel=2000
+    )
+    x = np.asarray(search.get_next_params(state, KEY)["x"])
+    counts, _ = np.histogram(x, bins=10, range=(2, 4))
+    # Chi-square with 9 degrees of freedom: 27.9 is the 99.9 % quantile.
+    assert ((counts - 200) ** 2 / 200).sum() < 27.9
+
+
+def test_best_trial_reads_both_histories():
+    state, search = hj.GridSearch.init(FIVE, n_parallel=2)
+    objective = lambda key, p: jnp.where(p["x"] == 30, jnp.nan, -p["x"].astype(float))  # noqa: E731
+    for run in (search.optimize, search.optimize_scan):
+        _, (params, results) = run(state, KEY, objective)
+        best, result = hj.best_trial(params, results)
+        assert (int(best["x"]), result) == (10, -10.0)
+        best, result = hj.best_trial(params, results, maximize=False)
+        assert (int(best["x"]), result) == (50, -50.0)
+    nothing = lambda key, p: jnp.nan * p["x"].astype(float)  # noqa: E731
+    _, (params, results) = search.optimize_scan(state, KEY, nothing)
+    with pytest.raises(hj.HyperoptError, match="at least one trial"):
+        hj.best_trial(params, results)
