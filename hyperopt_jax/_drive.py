@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from hyperopt_jax import _compile
 from hyperopt_jax._evaluate import Evaluator, Objective, vectorised
 from hyperopt_jax._progress import report_from_loop
 from hyperopt_jax.errors import ObjectiveError
@@ -23,18 +23,28 @@ if TYPE_CHECKING:
     from hyperopt_jax.base import Optimizer, OptimizerState
 
 
+# Trials take the first 2**30 numbers that are folded into a study's key; asking and
+# telling take the next ones.
+_ASK, _TELL = 2**30, 2**31
+
+
 class Keys(eqx.Module):
-    """The keys of one batch, from the study's key and the number of its first trial."""
+    """The keys of one batch, from the study's key and the number of its first trial.
+
+    Trial t has `fold_in(key, t)`; the batch is asked for and told with keys of its own.
+    """
 
     ask: PRNGKeyArray
     tell: PRNGKeyArray
     trials: PRNGKeyArray
 
     def __init__(self, key: PRNGKeyArray, first_trial: Int[Array, ""], q: int):
-        numbers = jnp.asarray(first_trial, jnp.int32) + jnp.arange(q, dtype=jnp.int32)
-        self.trials = jax.vmap(lambda t: jax.random.fold_in(key, t))(numbers)
-        self.ask = jax.random.fold_in(self.trials[0], 1)
-        self.tell = jax.random.fold_in(self.trials[0], 2)
+        first = jnp.asarray(first_trial).astype(jnp.uint32)
+        offsets = [*range(q), _ASK, _TELL]
+        # All at once: a hash is the largest piece of code in a small program.
+        numbers = first + jnp.asarray(np.array(offsets, np.uint32))
+        keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+        self.trials, self.ask, self.tell = keys[:q], keys[q], keys[q + 1]
 
 
 class Segment(eqx.Module):
@@ -70,7 +80,7 @@ def step(
     return lax.optimization_barrier(state), params, results
 
 
-@_compile.jit
+@eqx.filter_jit
 def run(
     optimizer: "Optimizer",
     state: "OptimizerState",

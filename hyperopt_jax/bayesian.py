@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from hyperopt_jax import _compile, history, maximise
+from hyperopt_jax import history, maximise
 from hyperopt_jax._checks import (
     check_choice,
     check_instance,
@@ -20,7 +20,7 @@ from hyperopt_jax._checks import (
     check_state,
     is_concrete,
 )
-from hyperopt_jax._numerics import masked_quartiles
+from hyperopt_jax._numerics import hashed_uniform, masked_quartiles
 from hyperopt_jax.acquisition import (
     PI,
     BaseAcquisition,
@@ -34,9 +34,10 @@ from hyperopt_jax.gp import Hyperparameters, condition, fit
 from hyperopt_jax.kernels import BaseKernel, Matern
 from hyperopt_jax.spaces import Codec, check_space, n_params, ravel, unravel
 
-# Trials run on buffers of 64, 256, 1024, ... rows, so that a trial costs what the trials
-# so far make it cost, and not what `n_max` would.
-SMALLEST_BUFFER, BUFFER_GROWTH = 64, 4
+# Trials run on buffers of 128, 512, 2048, ... rows, so that a trial costs what the
+# trials so far make it cost, and not what `n_max` would. Each size is compiled anew, so
+# there are few, and a usual study needs one.
+SMALLEST_BUFFER, BUFFER_GROWTH = 128, 4
 
 # The hyperparameters are tuned again each time the record has grown by a fifth; every
 # update while it is small.
@@ -190,8 +191,8 @@ class BayesianSearch(Optimizer):
         """The recommended configuration; like `init`, with other defaults.
 
         Matern 5/2, `LogEI`, a spread-out initial design of about d + 1 trials (at most a
-        quarter of `n_max`), more candidates and starts, and the posterior mean as
-        hallucination. Settings given here override it.
+        quarter of `n_max`), more starts and longer refinement from fewer candidates, and
+        the posterior mean as hallucination. Settings given here override it.
         """
         check_space(space)
         d = n_params(space)
@@ -199,10 +200,9 @@ class BayesianSearch(Optimizer):
         recommended = {
             "kernel": Matern(length_scale=0.5 * math.sqrt(d), nu=2.5),
             "acquisition": LogEI(),
-            "n_candidates": 1024,
+            "n_candidates": 512,
             "n_restarts": 4,
-            "n_lbfgs_steps": 20,
-            "n_hparam_steps": 30,
+            "n_lbfgs_steps": 12,
             "n_warmup": min(quarter, max(5, min(d + 1, 10))),
             "hallucination": MeanHallucination(),
             "warmup": "spread",
@@ -313,7 +313,7 @@ class BayesianSearch(Optimizer):
         return small.replace(**grown)
 
 
-@_compile.jit
+@eqx.filter_jit
 def _propose_jit(
     optimizer: BayesianSearch,
     state: BayesianSearchState,
@@ -323,7 +323,7 @@ def _propose_jit(
     return _propose(optimizer, optimizer.shrink(state, size), key)
 
 
-@_compile.jit
+@eqx.filter_jit
 def _tell_jit(
     optimizer: BayesianSearch,
     state: BayesianSearchState,
@@ -356,9 +356,8 @@ def _propose(
         jnp.pad(trials.mask, pad),
         jnp.pad(trials.succeeded, pad),
     )
-    shifts = jax.random.uniform(
-        key, (optimizer.n_parallel, codec.n_params + 1), slots.U.dtype
-    )
+    shape = (optimizer.n_parallel, codec.n_params + 1)
+    shifts = hashed_uniform(key, shape, slots.U.dtype)
     no_model = (trials.n_recorded < optimizer.n_warmup) | ~jnp.any(trials.succeeded)
     U = lax.cond(
         no_model,
@@ -532,19 +531,21 @@ def _targets(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:
     trials stand at the worst target; free rows at 0.
     """
     ok = trials.succeeded
-    n = jnp.maximum(jnp.sum(ok, dtype=trials.y.dtype), 1.0)
+    count = jnp.sum(ok, dtype=jnp.int32)
     loss = jnp.where(ok, history.losses(trials, maximize), 0.0)
-    q1, q3 = masked_quartiles(loss, ok)
-    loss = jnp.where(ok, jnp.minimum(loss, q3 + 1.5 * (q3 - q1)), 0.0)
+    q1, q3 = masked_quartiles(loss, ok, count)
+    cap = q3 + 1.5 * (q3 - q1)
     # Results may be near an end of the float range: scale before anything is squared.
-    largest = jnp.max(jnp.abs(loss))
-    loss = loss / jnp.where(largest > 0, largest, 1.0)
-    mean = jnp.sum(loss) / n
-    centred = jnp.where(ok, loss - mean, 0.0)
-    std = jnp.sqrt(jnp.sum(centred**2) / n)
-    # Results that differ by rounding only are equal.
-    std = jnp.where(std > 4 * jnp.finfo(std.dtype).eps * jnp.abs(mean), std, 1.0)
-    targets = -centred / std
+    # The scaled results span at least two fifths of [0, 1], so their variance is safe
+    # to take from the two moments at once.
+    best = jnp.min(jnp.where(ok, loss, jnp.inf))
+    spread = jnp.where(cap > best, cap - best, 1.0)
+    excess = jnp.where(ok, (jnp.minimum(loss, cap) - best) / spread, 0.0)
+    moments = jnp.sum(jnp.stack([excess, excess**2]), axis=1)
+    mean, square = moments / jnp.maximum(count, 1).astype(loss.dtype)
+    variance = square - mean**2
+    std = jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
+    targets = jnp.where(ok, (mean - excess) / std, 0.0)
     failed = trials.mask & ~ok
     return jnp.where(failed, jnp.min(targets), targets)
 

@@ -16,12 +16,10 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float
 from scipy.stats import qmc
 
-from hyperopt_jax._numerics import matmul, squared_distance
+from hyperopt_jax._numerics import squared_distance
 from hyperopt_jax.spaces import Codec
 
 Score = Callable[[Float[Array, "m d"]], Float[Array, " m"]]
-
-LBFGS_MEMORY = 8
 
 # Distances from the incumbent at which candidates are laid, from a new neighbourhood
 # down to a last polish.
@@ -140,13 +138,15 @@ def box_lbfgs(
 ) -> tuple[Float[Array, "r d"], Float[Array, " r"]]:
     """Minimises `loss` over the unit cube from each row of `start`; with the losses.
 
-    Limited-memory BFGS on the coordinates that are not pressed against the box, with
-    projection of every step and backtracking to the Armijo condition. One step is one
-    evaluation of the loss for all rows: a rejected step shortens the next one. Never
-    returns a row with a larger loss than it started from.
+    L-BFGS whose memory is as long as the run, so that the inverse Hessian is kept as a
+    matrix and a step is three products with it (Nocedal & Wright 2006, eq. 6.17 and
+    6.20), on the coordinates that are not pressed against the box, with projection of
+    every step and backtracking to the Armijo condition. One step is one evaluation of
+    the loss for all rows: a rejected step shortens the next one. Never returns a row
+    with a larger loss than it started from.
     """
     r, d = start.shape
-    memory = min(LBFGS_MEMORY, n_steps)
+    eye = jnp.eye(d, dtype=start.dtype)[None]
 
     def value_and_gradient(U: Array) -> tuple[Array, Array]:
         value, pullback = jax.vjp(loss, U)
@@ -154,7 +154,7 @@ def box_lbfgs(
         return value, jnp.where(jnp.isfinite(gradient), gradient, 0.0) * free
 
     def step(carry: tuple, _: None) -> tuple[tuple, None]:
-        U, value, gradient, direction, length, pairs = carry
+        U, value, gradient, direction, length, H, curved = carry
         trial = jnp.clip(U + length[:, None] * direction, 0.0, 1.0)
         new_value, new_gradient = value_and_gradient(trial)
         move, change = trial - U, new_gradient - gradient
@@ -163,79 +163,72 @@ def box_lbfgs(
         first = jnp.isinf(value)
         ok = (new_value <= value + 1e-4 * slope) & ((slope < 0) | first)
         ok = ok & jnp.isfinite(new_value)
-        pairs = _remember(pairs, move, change, ok & ~first)
+        learns = ok & ~first & (_dot(move, change) > 1e-10 * _dot(change, change))
+        H = _updated(H, move, change, learns, curved, eye)
+        curved = curved | learns
         take = ok[:, None]
         U = jnp.where(take, trial, U)
         gradient = jnp.where(take, new_gradient, gradient)
         # Without curvature yet, the first move is at most a tenth of the cube.
         cautious = jnp.minimum(1.0, 0.1 / (jnp.max(jnp.abs(gradient), 1) + 1e-30))
-        full = jnp.where(_dot(pairs[0][:, -1], pairs[0][:, -1]) > 0, 1.0, cautious)
         carry = (
             U,
             jnp.where(ok, new_value, value),
             gradient,
-            jnp.where(take, _direction(U, gradient, pairs), direction),
-            jnp.where(ok, full, 0.3 * length),
-            pairs,
+            jnp.where(take, _direction(U, gradient, H), direction),
+            jnp.where(ok, jnp.where(curved, 1.0, cautious), 0.3 * length),
+            H,
+            curved,
         )
         return carry, None
 
-    nothing = jnp.zeros((r, memory, d), start.dtype)
     carry = (
         start,
         jnp.full(r, jnp.inf, start.dtype),
         jnp.zeros_like(start),
         jnp.zeros_like(start),
         jnp.zeros(r, start.dtype),
-        (nothing, nothing),
+        jnp.broadcast_to(eye, (r, d, d)),
+        jnp.zeros(r, bool),
     )
     carry, _ = lax.scan(step, carry, None, length=n_steps + 1)
     return carry[0], carry[1]
 
 
-def _remember(pairs: tuple, move: Array, change: Array, ok: Array) -> tuple:
-    """The pairs (s, y) with a new last one where the curvature allows it."""
-    ok = ok & (_dot(move, change) > 1e-10 * _dot(change, change))
+def _updated(
+    H: Float[Array, "r d d"],
+    s: Float[Array, "r d"],
+    y: Float[Array, "r d"],
+    learns: Bool[Array, " r"],
+    curved: Bool[Array, " r"],
+    eye: Float[Array, "1 d d"],
+) -> Float[Array, "r d d"]:
+    """The BFGS update of the inverse Hessian H, where the pair (s, y) may be learnt.
 
-    def push(old: Array, new: Array) -> Array:
-        pushed = jnp.concatenate([old[:, 1:], new[:, None]], axis=1)
-        return jnp.where(ok[:, None, None], pushed, old)
-
-    return push(pairs[0], move), push(pairs[1], change)
-
-
-def _direction(U: Array, gradient: Array, pairs: tuple) -> Array:
-    """A descent direction: -H g on the coordinates that may move, else -g there.
-
-    H g by the compact form of Byrd, Nocedal & Schnabel (1994), eq. 3.6, with
-    H_0 = gamma I, D + L + R = S'Y split by triangle:
-    H g = gamma g + S R^-T ((D + gamma Y'Y) p - gamma Y'g) - gamma Y p, p = R^-1 S'g.
-    Free of loops, where the two-loop recursion would be a loop inside a loop.
+    H + (1 + y'Hy / s'y) ss' / s'y - (s (Hy)' + Hy s') / s'y. The first pair rescales
+    the identity it starts from by s'y / y'y.
     """
-    S, Y = pairs
+    sy, yy = _dot(s, y), _dot(y, y)
+    scale = jnp.where(learns & ~curved, sy / jnp.where(learns, yy, 1.0), 1.0)
+    H = jnp.where((learns & ~curved)[:, None, None], scale[:, None, None] * eye, H)
+    Hy = _times(H, y)
+    inverse = jnp.where(learns, 1 / jnp.where(learns, sy, 1.0), 0.0)
+    ss = (inverse * (1 + inverse * _dot(y, Hy)))[:, None, None]
+    sHy = inverse[:, None, None] * s[:, :, None] * Hy[:, None, :]
+    return H + ss * s[:, :, None] * s[:, None, :] - sHy - sHy.mT
+
+
+def _direction(U: Array, gradient: Array, H: Array) -> Array:
+    """A descent direction: -H g on the coordinates that may move, else -g there."""
     pressed = ((U <= 0) & (gradient > 0)) | ((U >= 1) & (gradient < 0))
     g = jnp.where(pressed, 0.0, gradient)
-    SY, YY = matmul(S, Y.mT), matmul(Y, Y.mT)
-    D = jnp.diagonal(SY, axis1=1, axis2=2)
-    # An unused pair is a zero row: a one on the diagonal of R takes it out.
-    eye = jnp.eye(S.shape[1], dtype=S.dtype)[None]
-    R = jnp.triu(SY) + jnp.where(D > 0, 0.0, 1.0)[:, :, None] * eye
-    gamma = jnp.where(
-        D[:, -1] > 0, D[:, -1] / jnp.where(D[:, -1] > 0, YY[:, -1, -1], 1), 1
-    )
-    gamma = gamma[:, None, None]
-    g_column = g[:, :, None]
-    p = _solve_upper(R, matmul(S, g_column))
-    inner = D[:, :, None] * p + gamma * (matmul(YY, p) - matmul(Y, g_column))
-    q = _solve_upper(R, inner, transposed=True)
-    H_g = gamma * g_column + matmul(S.mT, q) - gamma * matmul(Y.mT, p)
-    newton = jnp.where(pressed, 0.0, -H_g[:, :, 0])
+    newton = jnp.where(pressed, 0.0, -_times(H, g))
     descends = _dot(newton, g) < 0
     return jnp.where(descends[:, None], newton, -g)
 
 
-def _solve_upper(R: Array, b: Array, transposed: bool = False) -> Array:
-    return lax.linalg.triangular_solve(R, b, left_side=True, transpose_a=transposed)
+def _times(H: Float[Array, "r d d"], x: Float[Array, "r d"]) -> Float[Array, "r d"]:
+    return jnp.sum(H * x[:, None, :], axis=-1)
 
 
 def _dot(a: Float[Array, "r d"], b: Float[Array, "r d"]) -> Float[Array, " r"]:

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from hyperopt_jax import _compile
 from hyperopt_jax._checks import check_int, check_state
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
 from hyperopt_jax.spaces import Codec, check_space, ravel, unravel
@@ -81,7 +80,7 @@ class RandomSearch(Optimizer):
         return state
 
 
-@_compile.jit
+@eqx.filter_jit
 def _sample(
     optimizer: RandomSearch, state: RandomSearchState, key: PRNGKeyArray
 ) -> Float[Array, "q d"]:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "hyperopt_jax"
 # A room may import the rooms above its own line, and its own files.
 LAYERS = [
     {"errors"},
-    {"_checks", "_numerics", "_compile", "_progress", "_evaluate"},
+    {"_checks", "_numerics", "_progress", "_evaluate"},
     {"spaces", "history", "kernels", "gp", "pareto"},
     {"acquisition", "maximise", "_drive", "base", "problems"},
     {"grid", "random", "bayesian"},
@@ -20,7 +20,6 @@ LAYERS = [
 INSIDE_A_LAYER = {
     ("_progress", "_checks"),
     ("_evaluate", "_checks"),
-    ("_compile", "_checks"),
     ("gp", "kernels"),
     ("base", "_drive"),
 }

@@ -1,0 +1,327 @@
+"""Every contender behind one shape, so that a race is a loop over names.
+
+Two families. A `Program` is a search that JAX compiles whole: this package, and
+hyperoptax, whose API it shares. A `Host` is a Python object that is asked and told.
+Both minimise a `Task` and both offer
+
+    points(task, seeds)   the proposals in trial order, (n_seeds, n_trials, d)
+    session(task, seed)   ask and tell by hand; for the clocks, `preload` puts trials
+                          on record and `rewind` goes back to them
+
+Packages are imported where they are used: a missing one fails its own row only.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Minimise `value` (a traceable `(d,) -> ()`) over the box `bounds`."""
+
+    value: Callable
+    bounds: tuple[tuple[float, float], ...]
+    n_trials: int  # the budget, and the capacity of every fixed buffer
+    n_parallel: int = 1
+    noise: float = 0.0  # standard deviation of what is added to every result
+
+    @property
+    def lows(self):
+        return np.array(self.bounds)[:, 0]
+
+    @property
+    def highs(self):
+        return np.array(self.bounds)[:, 1]
+
+    def traced(self, key, params):
+        value = self.value(jnp.stack(params))
+        return value + self.noise * jax.random.normal(key, (), value.dtype)
+
+    @functools.cached_property
+    def compiled(self):
+        return jax.jit(lambda x: self.value(x))  # a bound method may not hash
+
+    def concrete(self, point, rng):
+        """The result as a plain float, from a NumPy vector."""
+        value = self.compiled(np.asarray(point, jnp.result_type(float)))
+        return float(value) + self.noise * rng.standard_normal()
+
+    def sample(self, n, seed):
+        """`n` uniform points of the box and their results."""
+        rng = np.random.default_rng(seed)
+        points = rng.uniform(self.lows, self.highs, (n, len(self.bounds)))
+        return points, np.array([self.concrete(point, rng) for point in points])
+
+
+# --- Searches that compile -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Program:
+    """`init(task) -> (state, optimizer)`, under the API that the two packages share.
+
+    `bare` says that ask and tell do not compile themselves, so that the clocks do it
+    for them, and that seeds run one after another: under `vmap`, rounding would lead
+    hyperoptax to other results than its users see.
+    """
+
+    init: Callable
+    bare: bool = False
+
+    def study(self, task):
+        """`(state, run)` with `run(state, key) -> (points, results)`: one program."""
+        state, optimizer = self.init(task)
+        n_iterations = -(-task.n_trials // task.n_parallel)
+
+        def run(state, key):
+            _, (params, results) = optimizer.optimize_scan(
+                state, key, task.traced, n_iterations
+            )
+            points = jnp.stack(params, -1).reshape(-1, len(task.bounds))
+            return points, results.reshape(-1)
+
+        return state, run
+
+    def program(self, task, inside_jit=False):
+        """`key -> (points, results)` as a user calls it, or inside a larger program."""
+        state, run = self.study(task)
+        whole = functools.partial(run, state)
+        return jax.jit(whole) if inside_jit or self.bare else whole
+
+    def points(self, task, seeds):
+        state, run = self.study(task)
+        keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
+
+        def study(key):
+            return run(state, key)[0]
+
+        in_turn = functools.partial(jax.lax.map, study)
+        program = jax.jit(in_turn if self.bare else jax.vmap(study))
+        return np.asarray(program(keys))
+
+    def session(self, task, seed):
+        return _ProgramSession(*self.init(task), task, seed, self.bare)
+
+
+class _ProgramSession:
+    def __init__(self, state, optimizer, task, seed, bare):
+        wrap = jax.jit if bare else lambda function: function
+        self.state = self.start = state
+        self.n_parallel = task.n_parallel
+        self.keys = iter(list(jax.random.split(jax.random.key(seed), 1000)))
+        self._ask = wrap(lambda *args: optimizer.get_next_params(*args))
+        self._tell = wrap(lambda *args: optimizer.update_state(*args))
+        self._preload = optimizer.update_state
+
+    def ask(self):
+        return self._ask(self.state, next(self.keys))
+
+    def tell(self, params, result):
+        results = np.full(self.n_parallel, result, jnp.result_type(float))
+        self.state = self._tell(self.state, next(self.keys), results, params)
+        return self.state
+
+    def preload(self, points, results):
+        points, results = (jnp.asarray(a, float) for a in (points, results))
+        self.state = self._preload(self.state, next(self.keys), results, points)
+        self.start = self.state
+
+    def rewind(self):
+        self.state = self.start
+
+
+def _box(space, task):
+    return [space(float(low), float(high)) for low, high in task.bounds]
+
+
+def _settings(task):
+    return {"n_parallel": task.n_parallel, "maximize": False}
+
+
+def _tuned(task):
+    from hyperopt_jax import BayesianSearch, LinearSpace
+
+    return BayesianSearch.tuned(
+        _box(LinearSpace, task), n_max=task.n_trials, **_settings(task)
+    )
+
+
+def _classic(task):
+    from hyperopt_jax import BayesianSearch, LinearSpace
+
+    return BayesianSearch.init(
+        _box(LinearSpace, task), n_max=task.n_trials, **_settings(task)
+    )
+
+
+def _random(task):
+    from hyperopt_jax import LinearSpace, RandomSearch
+
+    return RandomSearch.init(_box(LinearSpace, task), **_settings(task))
+
+
+def _hyperoptax(task):
+    from hyperoptax import BayesianSearch, LinearSpace
+
+    return BayesianSearch.init(
+        _box(LinearSpace, task), n_max=task.n_trials, **_settings(task)
+    )
+
+
+# --- Searches that are asked and told --------------------------------------------
+
+
+@dataclass(frozen=True)
+class Host:
+    """`session(task, seed)` with `ask() -> x` and `tell(x, result)`; `x` is `(d,)`."""
+
+    session: Callable
+
+    def points(self, task, seeds):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the peers' own, one a trial
+            return np.stack([self._study(task, seed) for seed in seeds])
+
+    def _study(self, task, seed):
+        session = self.session(task, seed)
+        rng = np.random.default_rng(seed)
+        points = []
+        for _ in range(task.n_trials):
+            points.append(session.ask())
+            session.tell(points[-1], task.concrete(points[-1], rng))
+        return np.stack(points)
+
+
+class _Optuna:
+    def __init__(self, sampler, settings, task, seed):
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.optuna = optuna
+        self.distributions = {
+            f"x{i}": optuna.distributions.FloatDistribution(low, high)
+            for i, (low, high) in enumerate(task.bounds)
+        }
+        self.sampler = getattr(optuna.samplers, sampler)(seed=int(seed), **settings)
+        self.preload([], [])
+
+    def ask(self):
+        self.trial = self.study.ask(self.distributions)
+        return np.array([self.trial.params[name] for name in self.distributions])
+
+    def tell(self, point, result):
+        self.study.tell(self.trial, result)
+
+    def preload(self, points, results):
+        self.start = [
+            self.optuna.trial.create_trial(
+                params=dict(zip(self.distributions, map(float, point), strict=True)),
+                distributions=self.distributions,
+                value=float(result),
+            )
+            for point, result in zip(points, results, strict=True)
+        ]
+        self.rewind()
+
+    def rewind(self):
+        """A study with the first trials only; what the sampler has learnt, it keeps."""
+        self.study = self.optuna.create_study(sampler=self.sampler)
+        self.study.add_trials(self.start)
+
+
+class _Bayex:
+    """Starts from 10 uniform points, as Optuna's samplers do; bayex brings none."""
+
+    n_startup = 10
+
+    def __init__(self, task, seed):
+        self.optimizer = _bayex_optimizer(task.bounds)
+        self.keys = iter(list(jax.random.split(jax.random.key(seed), 1000)))
+        self.startup = list(task.sample(self.n_startup, seed)[0])
+        self.seen = []
+        self.state = self.start = None
+
+    def ask(self):
+        if self.state is None:
+            return self.startup[len(self.seen)]
+        params = self.optimizer.sample(next(self.keys), self.state)
+        return np.array([float(column[0]) for column in params.values()])
+
+    def tell(self, point, result):
+        if self.state is None:
+            self.seen.append((point, result))
+            if len(self.seen) == self.n_startup:
+                self.preload(*map(np.array, zip(*self.seen, strict=True)))
+            return
+        self.state = self.optimizer.fit(self.state, result, self._params(point))
+        jax.block_until_ready(self.state.ys)
+
+    def preload(self, points, results):
+        results = np.asarray(results, jnp.result_type(float))
+        self.state = self.start = self.optimizer.init(results, self._params(points.T))
+
+    def rewind(self):
+        self.state = self.start
+
+    def _params(self, columns):
+        dtype = jnp.result_type(float)
+        return {
+            name: np.asarray(column, dtype)
+            for name, column in zip(self.optimizer.domain, columns, strict=True)
+        }
+
+
+@functools.cache
+def _bayex_optimizer(bounds):
+    """One optimizer a box: bayex compiles anew for every fresh instance."""
+    import bayex
+
+    real = bayex.domain.Real
+    return bayex.Optimizer(
+        {f"x{i}": real(float(low), float(high)) for i, (low, high) in enumerate(bounds)}
+    )
+
+
+class _Nevergrad:
+    def __init__(self, task, seed):
+        import nevergrad
+
+        box = nevergrad.p.Array(
+            shape=task.lows.shape, lower=task.lows, upper=task.highs
+        )
+        box.random_state.seed(int(seed))
+        self.optimizer = nevergrad.optimizers.NGOpt(box, budget=task.n_trials)
+
+    def ask(self):
+        self.candidate = self.optimizer.ask()
+        return np.array(self.candidate.value)
+
+    def tell(self, point, result):
+        self.optimizer.tell(self.candidate, result)
+
+    def preload(self, points, results):
+        raise NotImplementedError("not raced on the clock")
+
+
+def _optuna(sampler, **settings):
+    return Host(functools.partial(_Optuna, sampler, settings))
+
+
+CONTENDERS = {
+    "tuned": Program(_tuned),
+    "classic": Program(_classic),
+    "random": Program(_random),
+    "hyperoptax": Program(_hyperoptax, bare=True),
+    "bayex": Host(_Bayex),
+    "optuna-gp": _optuna("GPSampler"),
+    "optuna-gp-det": _optuna("GPSampler", deterministic_objective=True),
+    "optuna-tpe": _optuna("TPESampler"),
+    "optuna-cmaes": _optuna("CmaEsSampler"),
+    "nevergrad": Host(_Nevergrad),
+}

@@ -1,0 +1,275 @@
+"""Speed: compile, first call and steady state apart, as ratios within one run.
+
+python benchmarks/bench_speed.py --quick
+python benchmarks/bench_speed.py --part ask_tell studies sweep capacity cold
+"""
+
+import functools
+import subprocess
+import sys
+
+import _report
+import jax
+import jax.numpy as jnp
+import numpy as np
+from _peers import CONTENDERS, Task
+
+OURS = ("tuned", "classic")
+STRETCH = 10
+BRANIN_BOX = ((-5.0, 10.0), (0.0, 15.0))
+
+
+def branin(x):
+    x, y = x
+    wave = 10 * (1 - 1 / (8 * jnp.pi)) * jnp.cos(x)
+    return (y - 5.1 / (4 * jnp.pi**2) * x**2 + 5 / jnp.pi * x - 6) ** 2 + wave + 10
+
+
+def bowl(x):
+    """Smooth, of any dimension, with its minimum off the centre."""
+    return jnp.mean((x - 0.3) ** 2) + 0.1 * jnp.mean(jnp.cos(9 * x))
+
+
+def bowl_task(d, n_trials, n_parallel=1):
+    return Task(bowl, ((0.0, 1.0),) * d, n_trials, n_parallel)
+
+
+# --- ask and tell ----------------------------------------------------------------
+
+
+def ask_tell(contender, n, d, n_parallel, n_max=None):
+    """The mean of ask and tell over the `STRETCH` trials after `n`.
+
+    A stretch and not one trial, since a search may refit now and then only. Without
+    `n_max`, ours gets a buffer for the largest study of the table, since its cost
+    should not depend on it, and the peers one that just holds the trials.
+    """
+    n_max = n_max or (256 if contender in OURS else n + STRETCH)
+    n_steps = max(1, STRETCH // n_parallel)
+    jax.clear_caches()  # every row compiles for itself
+    session = CONTENDERS[contender].session(bowl_task(d, n_max, n_parallel), seed=0)
+    points, results = bowl_task(d, n).sample(n, seed=1)
+    session.preload(points, results)
+    middle = float(np.median(results))
+
+    def steps(count):
+        for _ in range(count):  # an objective would wait for its parameters
+            told = session.tell(jax.block_until_ready(session.ask()), middle)
+        return told
+
+    with _report.CompileClock() as clock:
+        _, first = _report.timed(steps, 1)
+    session.rewind()
+    steps(n_steps)  # a buffer that grows on the way has then grown
+    session.rewind()
+    with _report.CompileClock() as later:
+        _, steady = _report.timed(steps, n_steps)
+    return {
+        "compile s": clock.xla,
+        "first s": first,
+        "steady ms": 1e3 * steady / n_steps,
+        "later compiles": later.count,
+    }
+
+
+def part_ask_tell(report, quick):
+    """Cost of one ask+tell: ours along each axis, peers at two sizes."""
+    title = "ask+tell"
+    base = {"n": 50, "d": 5, "n_parallel": 1}
+    axes = {"n": [10, 200], "d": [2, 20, 100], "n_parallel": [4, 16, 64]}
+    if quick:
+        axes = {"n": [200], "d": [20], "n_parallel": [4]}
+    cells = [base] + [{**base, axis: v} for axis, vs in axes.items() for v in vs]
+    rows = [{"contender": name, **c} for name in OURS for c in cells]
+    for name in ("hyperoptax", "bayex", "optuna-gp", "optuna-tpe"):
+        rows += [{"contender": name, **base, "n": n} for n in (50, 200)[: 2 - quick]]
+    _report.in_rounds(report, title, rows, ask_tell, 1 if quick else 3)
+    ratio = ["steady ms"]
+    report.relate(title, "/ tuned", ratio, {"contender": "tuned"}, same=list(base))
+    report.relate(title, "/ own base", ratio, base, same=["contender"])
+
+
+def part_capacity(report, quick):
+    """Cost with 20 trials on record in a large buffer against a small one."""
+    title = "ask+tell with 20 trials on record, d=5"
+    names = (*OURS, "hyperoptax")
+    rows = [{"contender": name, "n_max": n} for name in names for n in (64, 1000)]
+    measure = functools.partial(ask_tell, n=20, d=5, n_parallel=1)
+    _report.in_rounds(report, title, rows, measure, 1 if quick else 3)
+    report.relate(title, "/ n_max 64", ["steady ms"], {"n_max": 64}, ["contender"])
+
+
+# --- whole studies ---------------------------------------------------------------
+
+
+def whole_study(contender, task, inside_jit=False):
+    """A study from its first call on; tracing includes lowering."""
+    jax.clear_caches()
+    program = CONTENDERS[contender].program(task, inside_jit)
+    keys = jax.random.split(jax.random.key(0), 6)
+    with _report.CompileClock() as clock:
+        _, first = _report.timed(program, keys[0])
+    run = float(np.median([_report.timed(program, key)[1] for key in keys[1:]]))
+    return {
+        "tracing s": clock.tracing,
+        "compile s": clock.xla,
+        "first s": first,
+        "run s": run,
+    }
+
+
+def part_studies(report, quick):
+    """`optimize_scan` whole, and how compile time grows."""
+    rounds = 1 if quick else 5
+    clocks = ["tracing s", "compile s", "run s"]
+
+    def branin_study(contender, how):
+        task = Task(branin, BRANIN_BOX, 100)
+        return whole_study(contender, task, how == "inside jit")
+
+    title = "Branin, 100 trials, n_parallel=1, one program"
+    ours = [(name, how) for name in OURS for how in ("called", "inside jit")]
+    rows = [*ours, ("hyperoptax", "inside jit")]
+    rows = [{"contender": name, "how": how} for name, how in rows]
+    _report.in_rounds(report, title, rows, branin_study, rounds)
+    report.relate(title, "/ hyperoptax", clocks, {"contender": "hyperoptax"})
+
+    def shaped_study(contender, d, n_parallel):
+        cells = whole_study(contender, bowl_task(d, 128, n_parallel))
+        return {name: cells[name] for name in clocks[:2]}
+
+    title = "compile time of a study of 128 trials"
+    base, wide = {"d": 2, "n_parallel": 1}, {"d": 100, "n_parallel": 1}
+    shapes = (base, wide, {"d": 2, "n_parallel": 64})
+    rows = [{"contender": n, **shape} for n in OURS for shape in shapes]
+    # hyperoptax unrolls its batch, which takes minutes at 64
+    shapes = (base,) if quick else (base, wide, {"d": 2, "n_parallel": 8})
+    rows += [{"contender": "hyperoptax", **shape} for shape in shapes]
+    _report.in_rounds(report, title, rows, shaped_study, rounds)
+    report.relate(title, "/ own base", clocks[:2], base, same=["contender"])
+
+
+# --- many studies in one program -------------------------------------------------
+
+
+def sweep(contender, n_studies, n_trials):
+    """Studies with different bounds, vmapped, against the same ones in turn."""
+    jax.clear_caches()
+    rng = np.random.default_rng(0)
+    corners = np.array(BRANIN_BOX)[:, 0] + rng.uniform(0, 5, (n_studies, 2))
+    tasks = [
+        Task(branin, tuple((low, low + 10) for low in corner.tolist()), n_trials)
+        for corner in corners
+    ]
+    run = CONTENDERS[contender].study(tasks[0])[1]
+    states = [CONTENDERS[contender].study(task)[0] for task in tasks]
+    keys = jax.random.split(jax.random.key(1), n_studies)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    alone, together = jax.jit(run), jax.jit(jax.vmap(run))
+
+    def in_turn():
+        return [alone(state, key) for state, key in zip(states, keys, strict=True)]
+
+    with _report.CompileClock() as clock_alone:
+        apart = in_turn()
+    with _report.CompileClock() as clock:
+        batch, first = _report.timed(together, stacked, keys)
+    turns = _report.timed(in_turn)[1]
+    seconds = _report.timed(together, stacked, keys)[1]
+    points = np.stack([np.asarray(points) for points, _ in apart])
+    difference = np.abs(points - np.asarray(batch[0])).max(axis=2)
+    agree = np.where(difference > 1e-3, np.arange(n_trials), n_trials).min(axis=1)
+    return {
+        "compile s": clock.xla,
+        "first s": first,
+        "run s": seconds,
+        "run / in turn": seconds / turns,
+        "run / one study": seconds / turns * n_studies,
+        "compile / one study": clock.xla / clock_alone.xla,
+        "bit-equal": f"{int((difference == 0).all(axis=1).sum())}/{n_studies}",
+        "within 1e-3 for": f"{int(np.median(agree))}/{n_trials}",
+    }
+
+
+def part_sweep(report, quick):
+    """64 studies with 64 different bounds in one program."""
+    n_studies, n_trials = (8, 20) if quick else (64, 50)
+    title = f"{n_studies} vmapped studies with different bounds, {n_trials} trials each"
+    rows = [{"contender": name} for name in (*OURS, "hyperoptax")]
+    measure = functools.partial(sweep, n_studies=n_studies, n_trials=n_trials)
+    _report.in_rounds(report, title, rows, measure, 1 if quick else 5)
+
+
+# --- a fresh process -------------------------------------------------------------
+
+_JAX_SCRIPT = """
+import jax, jax.numpy as jnp
+from {package} import BayesianSearch, LinearSpace
+def branin(key, p):
+    x, y = p["x"], p["y"]
+    bend = y - 5.1 / (4 * jnp.pi**2) * x**2 + 5 / jnp.pi * x - 6
+    return bend**2 + 10 * (1 - 1 / (8 * jnp.pi)) * jnp.cos(x) + 10
+space = {{"x": LinearSpace(-5.0, 10.0), "y": LinearSpace(0.0, 15.0)}}
+state, search = BayesianSearch.{init}(space, n_max=50, n_parallel=1, maximize=False)
+state, _ = search.optimize_scan(state, jax.random.key(0), branin, 50)
+print(search.best_result(state))
+"""
+_OPTUNA_SCRIPT = """
+import math, optuna
+def branin(trial):
+    x, y = trial.suggest_float("x", -5, 10), trial.suggest_float("y", 0, 15)
+    bend = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
+    return bend**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
+study = optuna.create_study(sampler=optuna.samplers.GPSampler(seed=0))
+study.optimize(branin, n_trials=50)
+print(study.best_value)
+"""
+COLD = {
+    "tuned": _JAX_SCRIPT.format(package="hyperopt_jax", init="tuned"),
+    "classic": _JAX_SCRIPT.format(package="hyperopt_jax", init="init"),
+    "hyperoptax": _JAX_SCRIPT.format(package="hyperoptax", init="init"),
+    "optuna-gp": _OPTUNA_SCRIPT,
+}
+
+
+def cold(contender):
+    def run():
+        command = [sys.executable, "-c", COLD[contender]]
+        process = subprocess.run(command, capture_output=True, text=True)
+        if process.returncode:
+            last = process.stderr.strip().splitlines()[-1:]
+            raise RuntimeError(last[0] if last else "no message")
+
+    return {"wall s": _report.timed(run)[1]}
+
+
+def part_cold(report, quick):
+    """A new Python, imports and compilation included, to the end of a study."""
+    title = "Branin, 50 trials, from a cold process"
+    rows = [{"contender": name} for name in COLD]
+    _report.in_rounds(report, title, rows, cold, 1 if quick else 5)
+    report.relate(title, "/ optuna-gp", ["wall s"], {"contender": "optuna-gp"})
+
+
+PARTS = {
+    "ask_tell": part_ask_tell,
+    "capacity": part_capacity,
+    "studies": part_studies,
+    "sweep": part_sweep,
+    "cold": part_cold,
+}
+
+
+def main():
+    _report.pin_threads()
+    parser = _report.parser("bench_speed", __doc__.splitlines()[0])
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    args = parser.parse_args()
+    report = _report.Report(args)
+    for part in args.part:
+        PARTS[part](report, args.quick)
+    report.show()
+
+
+if __name__ == "__main__":
+    main()
