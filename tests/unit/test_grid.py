@@ -43,7 +43,7 @@ def test_inside_a_compiled_loop_exhaustion_is_a_status():
 
     @jax.jit
     def loop(state):
-        for i in range(4):
+        for _i in range(4):
             params = search.get_next_params(state, KEY)
             state = search.update_state(state, KEY, jnp.zeros(2), params)
         return state

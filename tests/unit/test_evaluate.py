@@ -1,0 +1,311 @@
+"""How a batch is run: plain Python, one traced program, and objectives that do not fit."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperopt_jax import (
+    DiscreteSpace,
+    LinearSpace,
+    QLinearSpace,
+    RandomSearch,
+    python_loop,
+    vectorised,
+)
+from hyperopt_jax._evaluate import check_objective
+from hyperopt_jax.errors import ObjectiveError
+
+SPACE = {
+    "x": LinearSpace(0.0, 1.0),
+    "n": QLinearSpace(1, 9),
+    "rest": [DiscreteSpace([16, 32])],
+}
+KEYS = jax.random.split(jax.random.key(0), 3)
+PARAMS = {
+    "x": jnp.asarray([0.5, 0.25, 1.0]),
+    "n": jnp.asarray([1, 5, 9]),
+    "rest": [jnp.asarray([16, 32, 16])],
+}
+EVALUATORS = {"vectorised": vectorised, "python_loop": python_loop}
+each = pytest.mark.parametrize("evaluate", EVALUATORS.values(), ids=EVALUATORS)
+
+
+def total(key, params):
+    return params["x"] + 1.0 * params["n"].astype("float32")
+
+
+class TestResults:
+    @each
+    def test_one_number_a_trial(self, evaluate):
+        results = evaluate(total, KEYS, PARAMS)
+        assert results.shape == (3,)
+        assert np.allclose(results, [1.5, 5.25, 10.0])
+
+    @each
+    def test_each_trial_has_its_own_key(self, evaluate):
+        results = evaluate(lambda key, p: jax.random.uniform(key), KEYS, PARAMS)
+        assert np.allclose(results, [jax.random.uniform(key) for key in KEYS])
+
+    @each
+    @pytest.mark.parametrize(
+        "objective",
+        [
+            lambda key, p: p["n"],
+            lambda key, p: jnp.reshape(p["n"], (1,)),
+            lambda key, p: p["n"].astype("int8"),
+            lambda key, p: p["n"].astype("float16"),
+        ],
+        ids=["integer", "one_element", "small_integer", "half"],
+    )
+    def test_what_passes_for_a_number(self, evaluate, objective):
+        results = evaluate(objective, KEYS, PARAMS)
+        assert results.shape == (3,)
+        assert jnp.issubdtype(results.dtype, jnp.floating)
+        assert results.tolist() == [1, 5, 9]
+
+    @each
+    def test_a_constant(self, evaluate):
+        assert evaluate(lambda key, p: 2, KEYS, PARAMS).tolist() == [2, 2, 2]
+
+    @each
+    def test_no_number_at_all_is_a_result(self, evaluate):
+        # What becomes of it is the record's business: it is a failed trial.
+        results = evaluate(lambda key, p: p["x"] * math.nan, KEYS, PARAMS)
+        assert np.isnan(results).all()
+
+    @each
+    @pytest.mark.parametrize(
+        ("objective", "shown"),
+        [
+            (lambda key, p: {"loss": p["x"]}, "dict|loss"),
+            (lambda key, p: None, "None"),
+            (lambda key, p: [p["x"]] * 2, r"list|\(2,\)"),
+            (lambda key, p: (p["x"], p["x"]), r"tuple|\(2,\)"),
+            (lambda key, p: jnp.zeros(2), r"\(2,\)"),
+            (lambda key, p: jnp.zeros((0,)), r"\(0,\)"),
+            (lambda key, p: p["x"] > 0, "bool|True"),
+            (lambda key, p: True, "bool|True"),
+            (lambda key, p: jnp.complex64(1j), "complex|1j"),
+        ],
+        ids=["dict", "None", "list", "tuple", "vector", "empty", "bool", "True", "1j"],
+    )
+    def test_what_does_not(self, evaluate, objective, shown):
+        with pytest.raises(ObjectiveError, match=f"one float scalar.*({shown})"):
+            evaluate(objective, KEYS, PARAMS)
+
+    @pytest.mark.xfail(
+        strict=True,
+        raises=TypeError,
+        reason="JAX refuses an output that is no array before we see it",
+    )
+    def test_text_from_a_traced_objective(self):
+        with pytest.raises(ObjectiveError):
+            vectorised(lambda key, p: "good", KEYS, PARAMS)
+
+    def test_text_from_a_python_objective(self):
+        with pytest.raises(ObjectiveError, match=r"one float scalar.*good"):
+            python_loop(lambda key, p: "good", KEYS, PARAMS)
+
+    @pytest.mark.xfail(
+        strict=True,
+        reason="the traced evaluator refuses (1, 1), the plain one takes it",
+    )
+    def test_both_take_the_same_shapes(self):
+        for evaluate in (vectorised, python_loop):
+            with pytest.raises(ObjectiveError):
+                evaluate(lambda key, p: jnp.zeros((1, 1)), KEYS, PARAMS)
+
+
+class TestVectorised:
+    def test_traces_once_for_all_trials(self):
+        calls = []
+
+        def objective(key, params):
+            calls.append(params)
+            return params["x"]
+
+        for _ in range(2):
+            vectorised(objective, KEYS, PARAMS)
+        (params,) = calls
+        assert isinstance(params["x"], jax.core.Tracer)
+        assert params["x"].shape == params["rest"][0].shape == ()
+        assert params["n"].dtype == "int32"
+
+    @pytest.mark.parametrize(
+        "objective",
+        [
+            lambda key, p: float(p["x"]),
+            lambda key, p: int(p["n"]) * 1.0,
+            lambda key, p: 1.0 if p["x"] > 0.5 else 0.0,
+            lambda key, p: np.sqrt(np.asarray(p["x"])),
+            lambda key, p: sum(p["x"] for _ in range(p["n"])),
+            lambda key, p: jnp.zeros(9)[jnp.arange(9) < p["n"]].sum(),
+        ],
+        ids=["float", "int", "if", "numpy", "range", "boolean_index"],
+    )
+    def test_names_the_way_out_where_it_cannot_trace(self, objective):
+        with pytest.raises(ObjectiveError, match="python_loop") as caught:
+            vectorised(objective, KEYS, PARAMS)
+        assert caught.value.__cause__ is not None
+        assert len(python_loop(objective, KEYS, PARAMS)) == 3
+
+    def test_its_own_errors_come_through(self):
+        def objective(key, params):
+            raise ZeroDivisionError("mine")
+
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            vectorised(objective, KEYS, PARAMS)
+
+
+def fails_in_the_middle(key, params):
+    if params["n"] == 5:
+        raise OverflowError("too large a model")
+    return float(params["n"])
+
+
+class TestPythonLoop:
+    def test_scalars_are_concrete_and_typed(self):
+        seen = []
+
+        def objective(key, params):
+            seen.append(params)
+            return float(params["x"]) + len(range(params["n"])) + params["rest"][0]
+
+        assert python_loop(objective, KEYS, PARAMS).tolist() == [17.5, 37.25, 26.0]
+        assert [type(leaf) for leaf in jax.tree.leaves(seen[0])] == [
+            np.int32,
+            np.int32,
+            np.float32,
+        ]
+        assert seen[1] == {"x": 0.25, "n": 5, "rest": [32]}
+
+    def test_runs_every_trial_once_in_order(self):
+        seen = []
+        python_loop(lambda key, p: seen.append(int(p["n"])) or 0.0, KEYS, PARAMS)
+        assert seen == [1, 5, 9]
+
+    def test_an_exception_is_a_failed_trial_with_a_warning(self):
+        shown = "OverflowError: too large a model.*'n'"
+        with pytest.warns(RuntimeWarning, match=shown) as caught:
+            results = python_loop(fails_in_the_middle, KEYS, PARAMS)
+        assert len(caught) == 1
+        assert np.array_equal(results, [1.0, math.nan, 9.0], equal_nan=True)
+
+    def test_catch_nothing(self):
+        evaluate = functools.partial(python_loop, catch=())
+        with pytest.raises(OverflowError, match="too large"):
+            evaluate(fails_in_the_middle, KEYS, PARAMS)
+
+    def test_catch_something_else(self):
+        evaluate = functools.partial(python_loop, catch=(KeyError,))
+        with pytest.raises(OverflowError, match="too large"):
+            evaluate(fails_in_the_middle, KEYS, PARAMS)
+
+    def test_an_interrupt_is_no_failed_trial(self):
+        def objective(key, params):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            python_loop(objective, KEYS, PARAMS)
+
+    def test_a_wrong_result_is_an_error_and_no_failed_trial(self):
+        with pytest.raises(ObjectiveError):
+            python_loop(lambda key, p: None, KEYS, PARAMS)
+
+    def test_in_a_study(self):
+        state, optimizer = RandomSearch.init(SPACE, n_parallel=2)
+        _, (params, results) = optimizer.optimize(
+            state,
+            jax.random.key(0),
+            lambda key, p: float(p["x"]) * int(p["n"]),
+            n_iterations=3,
+            evaluate=python_loop,
+        )
+        for p, r in zip(params, results, strict=True):
+            assert r.shape == (2,)
+            assert r.dtype == "float32"
+            assert np.allclose(r, p["x"] * np.asarray(p["n"], np.float32))
+
+
+class Callable:
+    def __call__(self, key, params):
+        return params["x"]
+
+    def method(self, key, params):
+        return params["x"]
+
+
+def three(a, key, params):
+    return params["x"]
+
+
+class TestCheckObjective:
+    @pytest.mark.parametrize(
+        "objective",
+        [
+            total,
+            lambda *args: 0.0,
+            lambda key, params, extra=1: 0.0,
+            lambda key, *rest: 0.0,
+            Callable(),
+            Callable().method,
+            functools.partial(three, 1),
+            jax.jit(total),
+        ],
+    )
+    def test_fits(self, objective):
+        check_objective(objective)
+
+    @pytest.mark.parametrize(
+        ("objective", "count"),
+        [
+            (lambda params: 0.0, 1),
+            (lambda: 0.0, 0),
+            (lambda params, *, key: 0.0, 1),
+            (lambda **params: 0.0, 0),
+            (functools.partial(total, params=1), 1),
+            (functools.partial(total, 1), 1),
+        ],
+    )
+    def test_too_few_positional_parameters(self, objective, count):
+        shown = rf"fn\(key, config\), got .* {count} positional"
+        with pytest.raises(ObjectiveError, match=shown):
+            check_objective(objective)
+
+    def test_names_the_function(self):
+        def loss(params):
+            return 0.0
+
+        with pytest.raises(TypeError, match="loss with 1 positional"):
+            check_objective(loss)
+
+    @pytest.mark.parametrize("objective", [None, 3, "total", [total]], ids=str)
+    def test_is_a_function(self, objective):
+        with pytest.raises(ObjectiveError, match="expected the objective") as caught:
+            check_objective(objective)
+        assert repr(objective) in str(caught.value)
+
+    def test_a_signature_that_cannot_be_read(self):
+        with pytest.warns(UserWarning, match=r"cannot read the signature.*fn\(key, "):
+            check_objective(dict.fromkeys(()).__class__)
+
+    def test_drivers_check_before_anything_runs(self):
+        state, optimizer = RandomSearch.init(SPACE)
+        for run in (optimizer.optimize, optimizer.optimize_scan):
+            with pytest.raises(ObjectiveError, match="fn"):
+                run(state, jax.random.key(0), lambda params: 0.0, 3)
+
+    def test_an_evaluator_of_the_wrong_shape(self):
+        state, optimizer = RandomSearch.init(SPACE, n_parallel=2)
+        with pytest.raises(ObjectiveError, match=r"\(2,\), got \(3,\)"):
+            optimizer.optimize(
+                state,
+                jax.random.key(0),
+                total,
+                1,
+                evaluate=lambda func, keys, params: np.zeros(3),
+            )
