@@ -74,10 +74,12 @@ def vectorised(
     try:
         outputs = _vmapped(func, keys, params)
     except _NOT_TRACEABLE as error:
+        cause = str(error).strip().splitlines()[0]
         raise ObjectiveError(
             "the objective cannot be traced by JAX (it needs a concrete number where it "
             "gets an abstract array); write it with jax.numpy, or run it as plain Python "
-            "with optimizer.optimize(..., evaluate=hyperopt_jax.python_loop)"
+            "with optimizer.optimize(..., evaluate=hyperopt_jax.python_loop). "
+            f"{type(error).__name__}: {cause}"
         ) from error
     return _as_results(outputs, keys.shape[0])
 

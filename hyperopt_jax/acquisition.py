@@ -243,7 +243,7 @@ class UCBHallucination(BaseHallucination):
     """An optimistic result, mean + kappa std.
 
     Args:
-        kappa: finite number.
+        kappa: number >= 0.
 
     Raises:
         SettingError: `kappa` negative or not finite.

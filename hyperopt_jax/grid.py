@@ -48,7 +48,7 @@ class GridSearch(Optimizer):
     space = {"layers": QLinearSpace(1, 3), "batch": DiscreteSpace([32, 64])}
     state, optimizer = GridSearch.init(space, n_parallel=2)
     state, (params, results) = optimizer.optimize_scan(
-        state, jax.random.key(0), lambda key, p: -1.0 * p["layers"] * p["batch"]
+        state, jax.random.key(0), lambda key, p: -p["layers"] * p["batch"]
     )
     ```
     """

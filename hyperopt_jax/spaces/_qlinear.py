@@ -19,7 +19,8 @@ class QLinearSpace(LinearSpace):
     limits which of them are proposed.
 
     Args:
-        lower_bound, upper_bound: whole numbers, `lower_bound < upper_bound`.
+        lower_bound: whole number.
+        upper_bound: whole number above `lower_bound`.
         datatype: dtype of a value, in every optimizer; integer or float.
 
     Raises:

@@ -19,7 +19,8 @@ class QLogSpace(LogSpace):
     log((k + 1/2) / (k - 1/2)) / log((high + 1/2) / (low - 1/2)), at both ends too.
 
     Args:
-        lower_bound, upper_bound: whole numbers, `1 <= lower_bound < upper_bound`.
+        lower_bound: whole number >= 1.
+        upper_bound: whole number above `lower_bound`.
         base: number > 1; as in `LogSpace` it changes nothing in the law.
         datatype: dtype of a value, in every optimizer; integer or float.
 

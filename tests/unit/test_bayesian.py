@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import hyperopt_jax as hj
-from hyperopt_jax import bayesian, history
+from hyperopt_jax import history
+from hyperopt_jax.bayesian._state import targets_of
+from hyperopt_jax.bayesian._tell import _refit_due
 from hyperopt_jax.errors import ParamsError, SettingError, StateError
 from tests.zoo import FAST
 
@@ -119,11 +121,7 @@ def test_length_scales_start_at_the_kernels_and_are_tuned():
 
 
 def test_hyperparameters_are_refitted_on_a_geometric_schedule():
-    due = [
-        n
-        for n in range(1, 200)
-        if bool(bayesian._refit_due(jnp.int32(n - 1), jnp.int32(n)))
-    ]
+    due = [n for n in range(1, 200) if bool(_refit_due(jnp.int32(n - 1), jnp.int32(n)))]
     assert due[:6] == [2, 3, 4, 5, 6, 7]
     assert 4 * np.log2(200) - 6 <= len(due) <= 4 * np.log2(200)
     assert max(b / a for a, b in itertools.pairwise(due)) < 1.3
@@ -133,7 +131,7 @@ def test_targets_are_standardised_and_one_disaster_does_not_flatten_them():
     y = jnp.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 1e30, 0.0, 0.0])
     mask = jnp.arange(10) < 9
     trials = history.Trials(jnp.zeros((10, 1)), y, mask, jnp.arange(10) == 8)
-    t = np.asarray(bayesian._targets(trials, maximize=False))
+    t = np.asarray(targets_of(trials, maximize=False))
     assert np.isfinite(t).all()
     np.testing.assert_allclose(t[:8].mean(), 0.0, atol=1e-6)
     np.testing.assert_allclose(t[:8].std(), 1.0, rtol=1e-5)
@@ -149,7 +147,7 @@ def test_targets_do_not_depend_on_the_scale_of_the_results(scale):
     trials = history.Trials(jnp.zeros((4, 1)), y, jnp.ones(4, bool), jnp.zeros(4, bool))
     unit = trials._replace(y=y / scale)
     np.testing.assert_allclose(
-        bayesian._targets(trials, True), bayesian._targets(unit, True), rtol=1e-4
+        targets_of(trials, True), targets_of(unit, True), rtol=1e-4
     )
 
 

@@ -283,7 +283,7 @@ class TestCheckObjective:
         with pytest.raises(TypeError, match="loss with 1 positional"):
             check_objective(loss)
 
-    @pytest.mark.parametrize("objective", [None, 3, "total", [total]], ids=str)
+    @pytest.mark.parametrize("objective", [None, 3, "total", [total]])
     def test_is_a_function(self, objective):
         with pytest.raises(ObjectiveError, match="expected the objective") as caught:
             check_objective(objective)

@@ -1,17 +1,16 @@
-"""Bayesian search: a Gaussian process proposes, the results teach it."""
+"""The settings of a Bayesian search and its part of the contract."""
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from hyperopt_jax import history, maximise
+from hyperopt_jax import history
 from hyperopt_jax._checks import (
     check_choice,
     check_instance,
@@ -20,7 +19,6 @@ from hyperopt_jax._checks import (
     check_state,
     is_concrete,
 )
-from hyperopt_jax._numerics import hashed_uniform, masked_quartiles
 from hyperopt_jax.acquisition import (
     PI,
     BaseAcquisition,
@@ -28,56 +26,20 @@ from hyperopt_jax.acquisition import (
     MeanHallucination,
     SampleHallucination,
 )
-from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
-from hyperopt_jax.errors import ParamsError, SettingError, Status
-from hyperopt_jax.gp import Hyperparameters, condition, fit
+from hyperopt_jax.base import Optimizer, check_results, make
+from hyperopt_jax.bayesian._ask import propose
+from hyperopt_jax.bayesian._state import BayesianSearchState
+from hyperopt_jax.bayesian._tell import tell
+from hyperopt_jax.errors import ParamsError, SettingError
 from hyperopt_jax.kernels import BaseKernel, Matern
-from hyperopt_jax.spaces import Codec, check_space, n_params, ravel, unravel
+from hyperopt_jax.spaces import check_space, n_params, ravel, unravel
 
 # Trials run on buffers of 128, 512, 2048, ... rows, so that a trial costs what the
 # trials so far make it cost, and not what `n_max` would. Each size is compiled anew, so
 # there are few, and a usual study needs one.
 SMALLEST_BUFFER, BUFFER_GROWTH = 128, 4
 
-# The hyperparameters are tuned again each time the record has grown by a fifth; every
-# update while it is small.
-REFITS_PER_DOUBLING = 4
-
 LOG_NOISE_START = -5.0
-
-
-class BayesianSearchState(OptimizerState):
-    """What a Bayesian search knows.
-
-    `X (n_max, n_params)`: parameter values as the user sees them; `y (n_max,)`: raw
-    results, 0 for a failed trial; `mask (n_max,)`: rows that hold a trial; `failed
-    (n_max,)`: those whose result was not finite. `log_length_scale (n_params,)`,
-    `log_amplitude`, `log_noise`: logarithms of the surrogate's hyperparameters, lengths
-    in the unit cube, variances in units of the results' variance. `status`:
-    `Status.BUFFER_FULL` once results had to be dropped.
-    """
-
-    space: PyTree
-    X: Float[Array, "n_max n_params"]
-    y: Float[Array, " n_max"]
-    mask: Bool[Array, " n_max"]
-    failed: Bool[Array, " n_max"]
-    log_length_scale: Float[Array, " n_params"]
-    log_amplitude: Float[Array, ""]
-    log_noise: Float[Array, ""]
-    status: Int[Array, ""]
-
-    @property
-    def trials(self) -> history.Trials:
-        """The record of trials."""
-        return history.Trials(self.X, self.y, self.mask, self.failed)
-
-    @property
-    def hyper(self) -> Hyperparameters:
-        """The surrogate's hyperparameters."""
-        return Hyperparameters(
-            self.log_length_scale, self.log_amplitude, self.log_noise
-        )
 
 
 class BayesianSearch(Optimizer):
@@ -190,9 +152,18 @@ class BayesianSearch(Optimizer):
     ) -> tuple[BayesianSearchState, Self]:
         """The recommended configuration; like `init`, with other defaults.
 
-        Matern 5/2, `LogEI`, a spread-out initial design of about d + 1 trials (at most a
-        quarter of `n_max`), more starts and longer refinement from fewer candidates, and
-        the posterior mean as hallucination. Settings given here override it.
+        Matern 5/2, `LogEI`, a spread-out initial design of d + 1 trials (at least 5, at
+        most 10, and at most a quarter of `n_max`), more starts and longer refinement from
+        fewer candidates, and the posterior mean as hallucination.
+
+        Args:
+            space: pytree of spaces.
+            n_max: room for this many trials, >= 1.
+            settings: any setting of `BayesianSearch`; overrides the recommended one.
+                `n_parallel` stays at its default of 4.
+
+        Raises:
+            SpaceError, SettingError, UnknownSettingError: as in `init`.
         """
         check_space(space)
         d = n_params(space)
@@ -320,7 +291,7 @@ def _propose_jit(
     key: PRNGKeyArray,
     size: int | None,
 ) -> Float[Array, "q d"]:
-    return _propose(optimizer, optimizer.shrink(state, size), key)
+    return propose(optimizer, optimizer.shrink(state, size), key)
 
 
 @eqx.filter_jit
@@ -331,249 +302,8 @@ def _tell_jit(
     X: Float[Array, "q d"],
     size: int | None,
 ) -> BayesianSearchState:
-    small = _tell(optimizer, optimizer.shrink(state, size), results, X)
+    small = tell(optimizer, optimizer.shrink(state, size), results, X)
     return optimizer.regrow(state, small)
-
-
-class _Slots(NamedTuple):
-    """The record in the unit cube, with free rows at the end for the batch."""
-
-    U: Float[Array, "n d"]
-    targets: Float[Array, " n"]
-    recorded: Bool[Array, " n"]
-    succeeded: Bool[Array, " n"]
-
-
-def _propose(
-    optimizer: BayesianSearch, state: BayesianSearchState, key: PRNGKeyArray
-) -> Float[Array, "q d"]:
-    """The next batch as a table of values."""
-    codec, trials = Codec(state.space), state.trials
-    pad = (0, optimizer.n_parallel - 1)
-    slots = _Slots(
-        jnp.pad(_in_cube(codec, trials), (pad, (0, 0)), constant_values=0.5),
-        jnp.pad(_targets(trials, optimizer.maximize), pad),
-        jnp.pad(trials.mask, pad),
-        jnp.pad(trials.succeeded, pad),
-    )
-    shape = (optimizer.n_parallel, codec.n_params + 1)
-    shifts = hashed_uniform(key, shape, slots.U.dtype)
-    no_model = (trials.n_recorded < optimizer.n_warmup) | ~jnp.any(trials.succeeded)
-    U = lax.cond(
-        no_model,
-        lambda: _warm_up(optimizer, codec, slots, trials.n_recorded, shifts),
-        lambda: _model_based(
-            optimizer, codec, slots, trials.n_recorded, state.hyper, shifts, key
-        ),
-    )
-    return codec.decode(U)
-
-
-def _warm_up(
-    optimizer: BayesianSearch,
-    codec: Codec,
-    slots: _Slots,
-    count: Int[Array, ""],
-    shifts: Float[Array, "q s"],
-) -> Float[Array, "q d"]:
-    """A batch chosen without a model, one slot after the other."""
-    centre = jnp.full((1, codec.n_params), 0.5, slots.U.dtype)
-
-    def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
-        U, recorded = carry
-        i, shift = slot
-        net = maximise.net(shift, optimizer.n_candidates)
-        if optimizer.warmup == "spread":
-            # Before there is anything to be far from, all are equal and the first wins.
-            net = jnp.concatenate([centre, net[1:]])
-            points = _feasible(codec, net)
-            score = maximise.clearance(points, U, recorded)
-        else:
-            points = _feasible(codec, net)
-            score = -jnp.arange(points.shape[0], dtype=points.dtype)
-        u = points[jnp.argmax(_unless_taken(codec, score, points, U, recorded))]
-        is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == count + i
-        U = jnp.where(is_row[:, None], u[None, :], U)
-        return (U, recorded | is_row), u
-
-    return _fill_slots(fill, (slots.U, slots.recorded), shifts)
-
-
-def _model_based(
-    optimizer: BayesianSearch,
-    codec: Codec,
-    slots: _Slots,
-    count: Int[Array, ""],
-    hyper: Hyperparameters,
-    shifts: Float[Array, "q s"],
-    key: PRNGKeyArray,
-) -> Float[Array, "q d"]:
-    """A batch that maximises the acquisition, one slot after the other.
-
-    Each proposal is added to the posterior with a hallucinated result before the next
-    slot is filled.
-    """
-    n = slots.U.shape[0]
-    U, t, recorded, ok = slots
-    posterior = condition(
-        optimizer.kernel, hyper, U, t, recorded, _nugget(optimizer, n, t.dtype)
-    )
-    best_row = jnp.argmax(jnp.where(ok, t, -jnp.inf))
-    incumbent = U[best_row]
-
-    def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
-        posterior, y_max = carry
-        i, shift = slot
-
-        def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
-            mean, std = posterior.mean_and_std(points)
-            value = optimizer.acquisition(mean, std, y_max)
-            return _unless_taken(codec, value, points, posterior.U, posterior.mask)
-
-        start = maximise.candidates(shift, incumbent, optimizer.n_candidates)
-        u = maximise.maximise(
-            score,
-            _feasible(codec, start),
-            ~codec.is_discrete,
-            optimizer.n_restarts,
-            optimizer.n_lbfgs_steps,
-        )
-        mean, std = posterior.mean_and_std(u[None, :])
-        slot_key = jax.random.fold_in(key, i)
-        result = optimizer.hallucination(mean, std, slot_key, y_max)
-        result = jnp.asarray(result, t.dtype).reshape(())
-        posterior = posterior.append(u, result, count + i)
-        return (posterior, jnp.maximum(y_max, result)), u
-
-    return _fill_slots(fill, (posterior, t[best_row]), shifts)
-
-
-def _fill_slots(
-    fill: Callable[[Any, Any], tuple[Any, Array]],
-    carry: Any,
-    shifts: Float[Array, "q s"],
-) -> Float[Array, "q d"]:
-    """The points of a batch, each chosen by `fill` in the light of those before it."""
-    q = shifts.shape[0]
-    if q == 1:
-        # No loop: what `fill` prepares for the next slot is then never compiled.
-        return fill(carry, (jnp.int32(0), shifts[0]))[1][None, :]
-    return lax.scan(fill, carry, (jnp.arange(q, dtype=jnp.int32), shifts))[1]
-
-
-def _tell(
-    optimizer: BayesianSearch,
-    state: BayesianSearchState,
-    results: Float[Array, " q"],
-    X: Float[Array, "q d"],
-) -> BayesianSearchState:
-    """The state with a batch added and the hyperparameters tuned."""
-    trials, had_room = history.append(state.trials, X, results)
-    hyper = state.hyper
-    if optimizer.n_hparam_steps:
-        hyper = lax.cond(
-            _refit_due(state.trials.n_recorded, trials.n_recorded),
-            lambda: _tuned_hyper(optimizer, state, trials),
-            lambda: hyper,
-        )
-    full = jnp.asarray(Status.BUFFER_FULL, jnp.int32)
-    return state.replace(
-        **trials._asdict(),
-        log_length_scale=hyper.log_length_scale,
-        log_amplitude=hyper.log_amplitude,
-        log_noise=hyper.log_noise,
-        status=jnp.where(had_room, state.status, full),
-    )
-
-
-def _tuned_hyper(
-    optimizer: BayesianSearch, state: BayesianSearchState, trials: history.Trials
-) -> Hyperparameters:
-    U = _in_cube(Codec(state.space), trials)
-    t = jnp.where(trials.succeeded, _targets(trials, optimizer.maximize), 0.0)
-    nugget = _nugget(optimizer, U.shape[0], t.dtype)
-    return fit(
-        optimizer.kernel,
-        state.hyper,
-        U,
-        t,
-        trials.succeeded,
-        nugget,
-        optimizer.n_hparam_steps,
-    )
-
-
-def _refit_due(before: Int[Array, ""], after: Int[Array, ""]) -> Bool[Array, ""]:
-    """Whether the record passed a mark of a scale with `REFITS_PER_DOUBLING` marks."""
-
-    def mark(n: Int[Array, ""]) -> Array:
-        n = jnp.maximum(n, 1).astype(jnp.float32)
-        return jnp.floor(REFITS_PER_DOUBLING * jnp.log2(n) + 1e-4)
-
-    return (after >= 2) & (mark(after) > mark(before))
-
-
-def _in_cube(codec: Codec, trials: history.Trials) -> Float[Array, "c d"]:
-    """The recorded points in the unit cube; the middle of it where there is none.
-
-    Values told from outside the bounds go to the nearest face.
-    """
-    U = codec.encode(trials.X)
-    known = trials.mask[:, None] & ~jnp.isnan(U)
-    return jnp.clip(jnp.where(known, U, 0.5), 0.0, 1.0)
-
-
-def _targets(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:
-    """What the surrogate models: standardised results, higher is better.
-
-    The bad side is winsorised at the upper quartile plus one and a half times the
-    interquartile range, so that one disaster does not flatten everything else. Failed
-    trials stand at the worst target; free rows at 0.
-    """
-    ok = trials.succeeded
-    count = jnp.sum(ok, dtype=jnp.int32)
-    loss = jnp.where(ok, history.losses(trials, maximize), 0.0)
-    q1, q3 = masked_quartiles(loss, ok, count)
-    cap = q3 + 1.5 * (q3 - q1)
-    # Results may be near an end of the float range: scale before anything is squared.
-    # The scaled results span at least two fifths of [0, 1], so their variance is safe
-    # to take from the two moments at once.
-    best = jnp.min(jnp.where(ok, loss, jnp.inf))
-    spread = jnp.where(cap > best, cap - best, 1.0)
-    excess = jnp.where(ok, (jnp.minimum(loss, cap) - best) / spread, 0.0)
-    moments = jnp.sum(jnp.stack([excess, excess**2]), axis=1)
-    mean, square = moments / jnp.maximum(count, 1).astype(loss.dtype)
-    variance = square - mean**2
-    std = jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
-    targets = jnp.where(ok, (mean - excess) / std, 0.0)
-    failed = trials.mask & ~ok
-    return jnp.where(failed, jnp.min(targets), targets)
-
-
-def _nugget(optimizer: BayesianSearch, n: int, dtype: Any) -> Float[Array, ""]:
-    """What is added to the diagonal: the jitter, and what rounding needs at `n` rows."""
-    return jnp.asarray(optimizer.jitter + 0.25 * n * float(jnp.finfo(dtype).eps), dtype)
-
-
-def _feasible(codec: Codec, points: Float[Array, "m d"]) -> Float[Array, "m d"]:
-    """`points` at values that can be evaluated; all of them where the space is small."""
-    if codec.is_discrete.all():
-        return maximise.enumerated(codec, points)
-    return codec.snap(points)
-
-
-def _unless_taken(
-    codec: Codec,
-    score: Float[Array, " m"],
-    points: Float[Array, "m d"],
-    U: Float[Array, "n d"],
-    recorded: Bool[Array, " n"],
-) -> Float[Array, " m"]:
-    """-inf for points that were proposed before, in a space where points repeat."""
-    if not codec.is_discrete.all():
-        return score
-    taken = maximise.is_taken(points, U, recorded)
-    return jnp.where(taken & jnp.isfinite(score), -jnp.inf, score)
 
 
 def _buffer_size(n_rows: int) -> int:

@@ -1,0 +1,88 @@
+"""What a Bayesian search knows, and what its surrogate makes of it."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from hyperopt_jax import history
+from hyperopt_jax._numerics import masked_quartiles
+from hyperopt_jax.base import OptimizerState
+from hyperopt_jax.gp import Hyperparameters
+from hyperopt_jax.spaces import Codec
+
+
+class BayesianSearchState(OptimizerState):
+    """What a Bayesian search knows.
+
+    `X (n_max, n_params)`: parameter values as the user sees them; `y (n_max,)`: raw
+    results, 0 for a failed trial; `mask (n_max,)`: rows that hold a trial; `failed
+    (n_max,)`: those whose result was not finite. `log_length_scale (n_params,)`,
+    `log_amplitude`, `log_noise`: logarithms of the surrogate's hyperparameters, lengths
+    in the unit cube, variances in units of the results' variance. `status`:
+    `Status.BUFFER_FULL` once results had to be dropped.
+    """
+
+    space: PyTree
+    X: Float[Array, "n_max n_params"]
+    y: Float[Array, " n_max"]
+    mask: Bool[Array, " n_max"]
+    failed: Bool[Array, " n_max"]
+    log_length_scale: Float[Array, " n_params"]
+    log_amplitude: Float[Array, ""]
+    log_noise: Float[Array, ""]
+    status: Int[Array, ""]
+
+    @property
+    def trials(self) -> history.Trials:
+        """The record of trials."""
+        return history.Trials(self.X, self.y, self.mask, self.failed)
+
+    @property
+    def hyper(self) -> Hyperparameters:
+        """The surrogate's hyperparameters."""
+        return Hyperparameters(
+            self.log_length_scale, self.log_amplitude, self.log_noise
+        )
+
+
+def in_cube(codec: Codec, trials: history.Trials) -> Float[Array, "c d"]:
+    """The recorded points in the unit cube; the middle of it where there is none.
+
+    Values told from outside the bounds go to the nearest face.
+    """
+    U = codec.encode(trials.X)
+    known = trials.mask[:, None] & ~jnp.isnan(U)
+    return jnp.clip(jnp.where(known, U, 0.5), 0.0, 1.0)
+
+
+def targets_of(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:
+    """What the surrogate models: standardised results, higher is better.
+
+    The bad side is winsorised at the upper quartile plus one and a half times the
+    interquartile range, so that one disaster does not flatten everything else. Failed
+    trials stand at the worst target; free rows at 0.
+    """
+    ok = trials.succeeded
+    count = jnp.sum(ok, dtype=jnp.int32)
+    loss = jnp.where(ok, history.losses(trials, maximize), 0.0)
+    q1, q3 = masked_quartiles(loss, ok, count)
+    cap = q3 + 1.5 * (q3 - q1)
+    # Results may be near an end of the float range: scale before anything is squared.
+    # The scaled results span at least two fifths of [0, 1], so their variance is safe
+    # to take from the two moments at once.
+    best = jnp.min(jnp.where(ok, loss, jnp.inf))
+    spread = jnp.where(cap > best, cap - best, 1.0)
+    excess = jnp.where(ok, (jnp.minimum(loss, cap) - best) / spread, 0.0)
+    moments = jnp.sum(jnp.stack([excess, excess**2]), axis=1)
+    mean, square = moments / jnp.maximum(count, 1).astype(loss.dtype)
+    variance = square - mean**2
+    std = jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
+    targets = jnp.where(ok, (mean - excess) / std, 0.0)
+    failed = trials.mask & ~ok
+    return jnp.where(failed, jnp.min(targets), targets)
+
+
+def nugget_for(optimizer: "BayesianSearch", n: int, dtype: Any) -> Float[Array, ""]:
+    """What is added to the diagonal: the jitter, and what rounding needs at `n` rows."""
+    return jnp.asarray(jitter + 0.25 * n * float(jnp.finfo(dtype).eps), dtype)

@@ -1,0 +1,91 @@
+"""Recording a batch and tuning the surrogate's hyperparameters."""
+
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from hyperopt_jax import history
+from hyperopt_jax.bayesian._state import (
+    BayesianSearchState,
+    in_cube,
+    nugget_for,
+    targets_of,
+)
+from hyperopt_jax.errors import Status
+from hyperopt_jax.gp import Hyperparameters, fit
+from hyperopt_jax.spaces import Codec
+
+if TYPE_CHECKING:
+    from hyperopt_jax.bayesian._search import BayesianSearch
+
+# The hyperparameters are tuned again each time the record has grown by a fifth; every
+# update while it is small.
+REFITS_PER_DOUBLING = 4
+
+MIN_FIT_ROWS = 64
+
+
+def tell(
+    optimizer: "BayesianSearch",
+    state: BayesianSearchState,
+    results: Float[Array, " q"],
+    X: Float[Array, "q d"],
+) -> BayesianSearchState:
+    """The state with a batch added and the hyperparameters tuned."""
+    trials, had_room = history.append(state.trials, X, results)
+    hyper = state.hyper
+    if optimizer.n_hparam_steps:
+        hyper = lax.cond(
+            _refit_due(state.trials.n_recorded, trials.n_recorded),
+            lambda: _tuned_hyper(optimizer, state, trials),
+            lambda: hyper,
+        )
+    full = jnp.asarray(Status.BUFFER_FULL, jnp.int32)
+    return state.replace(
+        **trials._asdict(),
+        log_length_scale=hyper.log_length_scale,
+        log_amplitude=hyper.log_amplitude,
+        log_noise=hyper.log_noise,
+        status=jnp.where(had_room, state.status, full),
+    )
+
+
+def _tuned_hyper(
+    optimizer: "BayesianSearch", state: BayesianSearchState, trials: history.Trials
+) -> Hyperparameters:
+    rows = _fit_rows(trials)
+    ok = trials.succeeded
+    t = jnp.where(ok, targets_of(trials, optimizer.maximize), 0.0)
+    return fit(
+        optimizer.kernel,
+        state.hyper,
+        in_cube(Codec(state.space), trials)[rows],
+        t[rows],
+        ok[rows],
+        nugget_for(optimizer.jitter, rows.shape[0], t.dtype),
+        optimizer.n_hparam_steps,
+    )
+
+
+def _fit_rows(trials: history.Trials) -> Int[Array, " m"]:
+    """The rows on which hyperparameters are tuned: all, or evenly spread ones.
+
+    At most half of a buffer (and no fewer than `MIN_FIT_ROWS`) is used, which costs an
+    eighth of the whole and tells a few numbers nearly as well.
+    """
+    capacity = trials.mask.shape[0]
+    m = min(capacity, max(MIN_FIT_ROWS, capacity // 2))
+    spread = jnp.maximum(trials.n_recorded, m)
+    return jnp.arange(m, dtype=jnp.int32) * spread // m
+
+
+def _refit_due(before: Int[Array, ""], after: Int[Array, ""]) -> Bool[Array, ""]:
+    """Whether the record passed a mark of a scale with `REFITS_PER_DOUBLING` marks."""
+
+    def mark(n: Int[Array, ""]) -> Array:
+        n = jnp.maximum(n, 1).astype(jnp.float32)
+        return jnp.floor(REFITS_PER_DOUBLING * jnp.log2(n) + 1e-4)
+
+    return (after >= 2) & (mark(after) > mark(before))
