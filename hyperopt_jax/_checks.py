@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hyperopt_jax.errors import SettingError, StateError
@@ -19,6 +20,23 @@ def is_concrete(*trees: Any) -> bool:
     return not any(
         isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(list(trees))
     )
+
+
+def as_numbers(value: Any) -> np.ndarray | None:
+    """`value` as a float64 array; None where it is no real number or array of them.
+
+    Text, truth values, complex numbers and ragged lists are none, whatever NumPy could
+    make of them.
+    """
+    try:
+        array = np.asarray(value)
+        if jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(
+            array.dtype, jnp.floating
+        ):
+            return array.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    return None
 
 
 def check_int(name: str, value: Any, low: int) -> int:
@@ -38,10 +56,9 @@ def check_number(name: str, value: Any, low: float, *, strict: bool = False) -> 
     """`value`, a finite number (or array, or tracer) of at least `low`."""
     if not is_concrete(value):
         return value
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise SettingError(f"expected a number for {name}, got {value!r}") from None
+    array = as_numbers(value)
+    if array is None:
+        raise SettingError(f"expected a number for {name}, got {value!r}")
     in_range = (array > low if strict else array >= low) & np.isfinite(array)
     if not in_range.all():
         sign = ">" if strict else ">="

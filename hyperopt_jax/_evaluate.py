@@ -128,20 +128,30 @@ def python_loop(
 def _vmapped_jit() -> Callable[..., Any]:
     # A jitted inner function: its trace is kept, so a program that needs the objective
     # in several places, or another program, does not trace it again.
-    return eqx.filter_jit(lambda func, keys, params: jax.vmap(func)(keys, params))
+    def vmapped(func: Objective, keys: PRNGKeyArray, params: PyTree) -> PyTree:
+        return jax.vmap(lambda key, config: _one_number(func(key, config)))(
+            keys, params
+        )
+
+    return eqx.filter_jit(vmapped)
 
 
 def _vmapped(func: Objective, keys: PRNGKeyArray, params: PyTree) -> PyTree:
     return _vmapped_jit()(func, keys, params)
 
 
-def _as_results(outputs: PyTree, q: int) -> Float[Array, " q"]:
-    """The vectorised outputs as (q,) floats; raises `ObjectiveError`."""
-    if not isinstance(outputs, jax.Array):
+def _one_number(output: Any) -> Any:
+    """`output` of a traced objective; raises `ObjectiveError` for what is no array."""
+    if not isinstance(output, (jax.Array, np.ndarray, np.generic, float, int)):
         raise ObjectiveError(
             f"expected the objective to return one float scalar, got a "
-            f"{type(outputs).__name__}; return the number to optimise"
+            f"{type(output).__name__}; return the number to optimise"
         )
+    return output
+
+
+def _as_results(outputs: Array, q: int) -> Float[Array, " q"]:
+    """The vectorised outputs as (q,) floats; raises `ObjectiveError`."""
     shape = outputs.shape[1:]
     if shape not in ((), (1,)):
         raise ObjectiveError(
@@ -161,7 +171,7 @@ def _as_number(output: Any) -> float:
         raise ObjectiveError(
             f"expected the objective to return one float scalar, got {output!r}"
         ) from error
-    if array.size != 1:
+    if array.shape not in ((), (1,)):
         raise ObjectiveError(
             f"expected the objective to return one float scalar, got shape {array.shape}"
         )

@@ -72,16 +72,15 @@ def enumerated(codec: Codec, points: Float[Array, "n d"]) -> Float[Array, "n d"]
     """`points`, or every point of the space in turn where it is no larger than that.
 
     Point i of an all-discrete space is i written in the mixed radix of the numbers of
-    values; the middles of the cells are returned. The sizes are data, so this is one
-    program for every set of bounds.
+    values. The sizes are data, so this is one program for every set of bounds.
     """
     n_values = codec.n_values()
     size = jnp.prod(n_values)
     place = jnp.concatenate([jnp.ones(1, size.dtype), jnp.cumprod(n_values)[:-1]])
     index = jnp.arange(points.shape[0], dtype=size.dtype)[:, None]
     digits = jnp.floor(index / place[None, :]) % n_values[None, :]
-    cells = (digits + 0.5) / n_values[None, :]
-    return jnp.where(size <= points.shape[0], codec.snap(cells), codec.snap(points))
+    every = codec.encode(codec.nth(digits))
+    return jnp.where(size <= points.shape[0], every, codec.snap(points))
 
 
 def is_taken(

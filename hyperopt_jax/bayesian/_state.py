@@ -83,6 +83,6 @@ def targets_of(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:
     return jnp.where(failed, jnp.min(targets), targets)
 
 
-def nugget_for(optimizer: "BayesianSearch", n: int, dtype: Any) -> Float[Array, ""]:
+def nugget_for(jitter: Any, n: int, dtype: Any) -> Float[Array, ""]:
     """What is added to the diagonal: the jitter, and what rounding needs at `n` rows."""
     return jnp.asarray(jitter + 0.25 * n * float(jnp.finfo(dtype).eps), dtype)

@@ -19,7 +19,8 @@ class Space(eqx.Module):
     A kind gives `dtype`, `decode` (unit interval -> value), `encode` (back) and
     `transform` (nearest value of the space). `decode` of a uniform number is the law
     that random search draws from, and distances in the unit interval are what a model
-    sees. A kind with finitely many values also gives `n_values` and `points`.
+    sees. A kind with finitely many values also gives `is_discrete`, `n_values`, `nth` and
+    `points`.
     """
 
     @property
@@ -47,6 +48,10 @@ class Space(eqx.Module):
     def n_values(self) -> Float[Array, ""]:
         """How many values the space holds; inf for an interval."""
         return jnp.asarray(jnp.inf)
+
+    def nth(self, index: Float[Array, ""]) -> Shaped[Array, ""]:
+        """The value with this index in rising order, of a space with finitely many."""
+        raise NotImplementedError(f"{type(self).__name__} has no nth value")
 
     def sample(
         self, key: PRNGKeyArray, shape: tuple[int, ...] = ()

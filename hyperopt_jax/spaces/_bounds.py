@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from hyperopt_jax._checks import is_concrete
+from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import SpaceError
 
 
@@ -15,12 +16,9 @@ def as_bound(kind: str, name: str, value: Any) -> Float[Array, ""]:
     dtype = jnp.result_type(float)
     if not is_concrete(value):
         return jnp.asarray(value).astype(dtype)
-    try:
-        wide = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise SpaceError(
-            f"expected a number for {kind}.{name}, got {value!r}"
-        ) from None
+    wide = as_numbers(value)
+    if wide is None:
+        raise SpaceError(f"expected a number for {kind}.{name}, got {value!r}")
     if wide.ndim:
         raise SpaceError(
             f"expected one number for {kind}.{name}, got shape {wide.shape}; "
@@ -63,15 +61,23 @@ def check_base(kind: str, base: Any) -> float:
 
 
 def check_whole(kind: str, low: Any, high: Any, dtype: Any) -> None:
-    """Raises `SpaceError` unless both bounds are whole numbers that `dtype` holds."""
+    """Raises `SpaceError` unless both bounds, as given, are whole and can be held."""
     if not is_concrete(low, high):
         return
+    floats = jnp.result_type(float)
+    largest = 2.0 ** (jnp.finfo(floats).nmant + 1)
+    info = jnp.iinfo if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo
     for name, bound in (("lower_bound", float(low)), ("upper_bound", float(high))):
         if not bound.is_integer():
             raise SpaceError(
                 f"expected a whole number for {kind}.{name}, got {bound:g}"
             )
-        info = jnp.iinfo if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo
+        if abs(bound) > largest:
+            raise SpaceError(
+                f"expected a {kind}.{name} of at most {largest:.0f} in size, got "
+                f"{bound:.0f}: beyond it {floats} skips whole numbers; enable x64 or "
+                f"search a multiple"
+            )
         if not int(info(dtype).min) <= bound <= int(info(dtype).max):
             raise SpaceError(
                 f"expected {kind}.{name} to fit in {dtype}, got {bound:.0f}; "
@@ -82,7 +88,7 @@ def check_whole(kind: str, low: Any, high: Any, dtype: Any) -> None:
 def as_datatype(kind: str, datatype: Any) -> jnp.dtype:
     """`datatype` as a real dtype that JAX can hold now; raises `SpaceError`."""
     try:
-        dtype = jnp.zeros((), jnp.dtype(datatype)).dtype
+        dtype = None if datatype is None else jnp.dtype(datatype)
     except TypeError:
         dtype = None
     if dtype is None or not (
@@ -90,5 +96,10 @@ def as_datatype(kind: str, datatype: Any) -> jnp.dtype:
     ):
         raise SpaceError(
             f"expected {kind}.datatype to be an integer or float dtype, got {datatype!r}"
+        )
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise SpaceError(
+            f"expected {kind}.datatype to be a dtype that JAX holds now, got {dtype}; "
+            f"enable x64 or pass a narrower one"
         )
     return dtype

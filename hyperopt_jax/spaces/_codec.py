@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, Shaped
 
-from hyperopt_jax._checks import is_concrete
+from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces._base import Space
 
@@ -84,6 +84,10 @@ class Codec(eqx.Module):
     def decode(self, U: Float[Array, "n d"]) -> Float[Array, "n d"]:
         """Values of the points `U` of the unit cube; discrete ones are snapped."""
         return self._by_kind(lambda space, u: space.decode(u).astype(_float()), U)
+
+    def nth(self, indices: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """The values with these indices in rising order, in an all-discrete space."""
+        return self._by_kind(lambda space, k: space.nth(k).astype(_float()), indices)
 
     def encode(self, X: Float[Array, "n d"]) -> Float[Array, "n d"]:
         """Where the values `X` lie in the unit cube."""
@@ -176,7 +180,11 @@ def _columns_to_table(treedef: Any, params: PyTree) -> Float[Array, "q d"]:
             f"expected params with the structure of the search space, {treedef}, got "
             f"{structure}; tell the params that this study proposed"
         )
-    xp = np if is_concrete(columns) else jnp
+    concrete = is_concrete(columns)
+    xp = np if concrete else jnp
+    for column in columns:
+        if concrete and as_numbers(column) is None:
+            raise ParamsError(f"expected numbers for params, got {column!r}")
     arrays = [xp.atleast_1d(xp.asarray(column)).astype(_float()) for column in columns]
     shapes = {array.shape for array in arrays}
     if len(shapes) != 1 or arrays[0].ndim != 1:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from hyperopt_jax._checks import is_concrete
+from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces._base import Space
 
@@ -60,13 +60,15 @@ class DiscreteSpace(Space):
 
     def decode(self, u: Float[Array, ""]) -> Shaped[Array, ""]:
         m = self.values.shape[0]
-        rank = jnp.clip(jnp.floor(u * m).astype(jnp.int32), 0, m - 1)
-        return jnp.sort(self.values)[rank]
+        return self.nth(jnp.clip(jnp.floor(u * m), 0, m - 1))
 
     def encode(self, value: Shaped[Array, ""]) -> Float[Array, ""]:
         floats = jnp.sort(self.values).astype(jnp.result_type(float))
         rank = jnp.argmin(jnp.abs(floats - value.astype(floats.dtype)))
         return (rank.astype(floats.dtype) + 0.5) / self.values.shape[0]
+
+    def nth(self, index: Float[Array, ""]) -> Shaped[Array, ""]:
+        return jnp.sort(self.values)[index.astype(jnp.int32)]
 
     def transform(self, value: Any) -> Shaped[Array, "..."]:
         value = jnp.asarray(value)
@@ -88,32 +90,31 @@ def _as_values(values: Any) -> Shaped[Array, " m"]:
         raise SpaceError(
             f"expected DiscreteSpace.values to be a list or tuple, got {values!r}"
         )
-    array = np.asarray(values)
-    if array.ndim != 1 or array.size == 0:
+    numbers = as_numbers(values)
+    if numbers is None or any(isinstance(v, (bool, np.bool_)) for v in values):
+        raise SpaceError(
+            f"expected a flat list of numbers for DiscreteSpace.values, got {values!r}; "
+            f"write 0 and 1 for a switch"
+        )
+    if numbers.ndim != 1 or numbers.size == 0:
         raise SpaceError(
             f"expected DiscreteSpace.values to be a flat list of at least one number, "
             f"got {values!r}"
         )
-    if array.dtype == bool or any(isinstance(v, (bool, np.bool_)) for v in values):
+    # What JAX would hold: its own dtype for whole numbers or for floats, and the float
+    # table of a search, in which they must still be different.
+    dtype = jax.dtypes.canonicalize_dtype(np.asarray(values).dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        kept = np.asarray(values).astype(dtype)
+        table = numbers.astype(jnp.result_type(float))
+        held = np.isfinite(table).all() and np.array_equal(kept, table.astype(dtype))
+    if not held:
         raise SpaceError(
-            f"expected numbers in DiscreteSpace.values, got {values!r}; "
-            f"write 0 and 1 for a switch"
+            f"expected finite DiscreteSpace.values that {dtype} and "
+            f"{table.dtype} hold, got {values!r}"
         )
-    if not np.issubdtype(array.dtype, np.integer) and not np.issubdtype(
-        array.dtype, np.floating
-    ):
-        raise SpaceError(f"expected numbers in DiscreteSpace.values, got {values!r}")
-    if not np.isfinite(array).all():
-        raise SpaceError(f"expected finite DiscreteSpace.values, got {values!r}")
-    kept = np.asarray(jnp.asarray(array))
-    if not np.array_equal(kept.astype(array.dtype), array) and np.issubdtype(
-        array.dtype, np.integer
-    ):
+    if np.unique(table).size != table.size:
         raise SpaceError(
-            f"expected DiscreteSpace.values to fit in {kept.dtype}, got {values!r}"
-        )
-    if np.unique(kept).size != kept.size:
-        raise SpaceError(
-            f"expected distinct DiscreteSpace.values (as {kept.dtype}), got {values!r}"
+            f"expected distinct DiscreteSpace.values (as {table.dtype}), got {values!r}"
         )
     return jnp.asarray(kept)

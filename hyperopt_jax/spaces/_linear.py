@@ -46,8 +46,14 @@ class LinearSpace(Space):
         return jnp.clip(low * (1 - u) + high * u, low, high)
 
     def encode(self, value: Float[Array, ""]) -> Float[Array, ""]:
-        low, high = self.lower_bound / 2, self.upper_bound / 2
-        return (value.astype(low.dtype) / 2 - low) / (high - low)
+        low, high = self.lower_bound, self.upper_bound
+        # A power of two costs no digit, and keeps the difference of the bounds and its
+        # reciprocal from overflowing where they are huge or vanishing where they are tiny.
+        small = jnp.maximum(jnp.abs(low), jnp.abs(high)) <= 1
+        scale = jnp.where(small, 2.0**20, 2.0**-10).astype(low.dtype)
+        low, high = low * scale, high * scale
+        return (value.astype(low.dtype) * scale - low) / (high - low)
 
     def transform(self, value: Any) -> Float[Array, "..."]:
-        return jnp.asarray(value).astype(self.dtype)
+        value = jnp.asarray(value).astype(self.dtype)
+        return jnp.clip(value, self.lower_bound, self.upper_bound)

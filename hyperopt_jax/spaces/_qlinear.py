@@ -38,7 +38,7 @@ class QLinearSpace(LinearSpace):
         kind = type(self).__name__
         super().__init__(lower_bound, upper_bound)
         self.datatype = as_datatype(kind, datatype)
-        check_whole(kind, self.lower_bound, self.upper_bound, self.datatype)
+        check_whole(kind, lower_bound, upper_bound, self.datatype)
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -58,6 +58,9 @@ class QLinearSpace(LinearSpace):
     def encode(self, value: Shaped[Array, ""]) -> Float[Array, ""]:
         value = value.astype(self.lower_bound.dtype)
         return (value - self.lower_bound + 0.5) / self.n_values()
+
+    def nth(self, index: Float[Array, ""]) -> Shaped[Array, ""]:
+        return self.transform(self.lower_bound + index)
 
     def transform(self, value: Any) -> Shaped[Array, "..."]:
         return _to_whole(self, value)

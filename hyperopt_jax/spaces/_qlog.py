@@ -45,7 +45,7 @@ class QLogSpace(LogSpace):
         kind = type(self).__name__
         super().__init__(lower_bound, upper_bound, base)
         self.datatype = as_datatype(kind, datatype)
-        check_whole(kind, self.lower_bound, self.upper_bound, self.datatype)
+        check_whole(kind, lower_bound, upper_bound, self.datatype)
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -69,6 +69,9 @@ class QLogSpace(LogSpace):
     def encode(self, value: Shaped[Array, ""]) -> Float[Array, ""]:
         low, high = self._edges()
         return (jnp.log(value.astype(low.dtype)) - low) / (high - low)
+
+    def nth(self, index: Float[Array, ""]) -> Shaped[Array, ""]:
+        return self.transform(self.lower_bound + index)
 
     def transform(self, value: Any) -> Shaped[Array, "..."]:
         return _to_whole(self, value)

@@ -12,7 +12,13 @@ import hyperopt_jax as hj
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^( *)```python\n(.*?)^ *```", re.S | re.M)
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(
+        pytest.param(page, marks=pytest.mark.pages)
+        for page in sorted((ROOT / "docs").rglob("*.md"))
+    ),
+]
 
 
 def blocks(text: str) -> list[str]:

@@ -103,7 +103,7 @@ def test_whole_grids_are_whole():
     assert jnp.issubdtype(state.grid.dtype, jnp.integer)
 
 
-def test_large_integers_stay_exact():
+def test_large_integers_stay_exact(x64):
     values = [2**30 + 1, 2**30 + 3, 5]
     found = visited({"a": DiscreteSpace(values), "b": QLinearSpace(0, 1)}, driver="ask")
     assert found == list(itertools.product(values, [0, 1]))

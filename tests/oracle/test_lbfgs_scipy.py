@@ -96,6 +96,7 @@ def test_quadratics_with_active_bounds(seed, condition, n_steps):
 
 @pytest.mark.xfail(
     strict=True,
+    raises=AssertionError,
     reason="with active bounds -H_FF g_F is not Newton's step -(B_FF)^-1 g_F of the "
     "free coordinates, so steep valleys are followed slowly: 4e-2 is left of 10 after "
     "150 steps, where scipy needs 20",

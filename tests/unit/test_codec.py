@@ -75,14 +75,6 @@ LINEAR_EDGES = [
     (-8e37, 8e37),
     (1.0, 1.00001),
 ]
-TOO_WIDE = pytest.param(
-    (-3e38, 3e38),
-    marks=pytest.mark.xfail(
-        strict=True,
-        reason="XLA divides by multiplying with 1 / (high / 2 - low / 2), which is "
-        "flushed to 0 beyond 2**126: every value is encoded as 0",
-    ),
-)
 LOG_EDGES = [(1e-30, 1e30), (1e-5, 1e-1), (1.0, 2.0), (1e6, 1e7), (1e-37, 1e38)]
 
 FIXED = np.concatenate([EDGES, np.linspace(0.05, 0.95, N - len(EDGES))])[:, None]
@@ -128,9 +120,8 @@ class TestFloats:
         with jax.enable_x64(wide):
             check_linear(bounds, FIXED)
 
-    @pytest.mark.parametrize("bounds", [TOO_WIDE], ids=str)
-    def test_linear_as_wide_as_floats_go(self, bounds):
-        check_linear(bounds, FIXED)
+    def test_linear_as_wide_as_floats_go(self):
+        check_linear((-3e38, 3e38), FIXED)
 
     @precisions
     @searched
@@ -153,11 +144,6 @@ class TestFloats:
         with jax.enable_x64(wide):
             check_log((10**low, 10 ** (low + decades)), u)
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="halving the bounds flushes them to zero, and u is 0 / 0: bounds just "
-        "above the smallest normal float must be refused or work",
-    )
     def test_a_range_as_narrow_as_floats_go(self):
         try:
             space = LinearSpace(0.0, 1.3e-38)
@@ -227,6 +213,7 @@ class TestIntegers:
 
     @pytest.mark.xfail(
         strict=True,
+        raises=AssertionError,
         reason="float32: a cell of the log axis near 2**20 is as wide as one rounding "
         "of u, so about a quarter of the numbers come back off by up to 3",
     )
@@ -311,10 +298,6 @@ class TestDiscrete:
             assert np.abs(middle - u).max() <= 0.5 / len(values) + 2 * eps()
             assert np.array_equal(from_cube(space, middle), x)
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="the values are distinct as int32 but equal in the float32 table",
-    )
     def test_integers_that_the_table_cannot_tell_apart(self):
         values = [2**24, 2**24 + 1]
         try:
@@ -501,10 +484,6 @@ class TestRavel:
         with pytest.raises(ParamsError, match=rf"table of 2 .* \(4, {columns}\)"):
             ravel(PAIR, jnp.zeros((4, columns)))
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="text reaches numpy's own ValueError, complex numbers lose a part",
-    )
     @pytest.mark.parametrize("value", ["big", 1j], ids=str)
     def test_what_is_no_number(self, value):
         with pytest.raises(ParamsError):

@@ -91,9 +91,6 @@ class TestCheckNumber:
     def test_traced_values_pass(self):
         assert jax.jit(lambda v: _checks.check_number("xi", v, 0.0))(-1.0) == -1
 
-    @pytest.mark.xfail(
-        strict=True, reason="numpy reads text and truth values as numbers"
-    )
     @pytest.mark.parametrize("value", ["0.5", True], ids=str)
     def test_what_is_no_number(self, value):
         with pytest.raises(SettingError):

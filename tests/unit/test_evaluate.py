@@ -97,11 +97,6 @@ class TestResults:
         with pytest.raises(ObjectiveError, match=f"one float scalar.*({shown})"):
             evaluate(objective, KEYS, PARAMS)
 
-    @pytest.mark.xfail(
-        strict=True,
-        raises=TypeError,
-        reason="JAX refuses an output that is no array before we see it",
-    )
     def test_text_from_a_traced_objective(self):
         with pytest.raises(ObjectiveError):
             vectorised(lambda key, p: "good", KEYS, PARAMS)
@@ -110,10 +105,6 @@ class TestResults:
         with pytest.raises(ObjectiveError, match=r"one float scalar.*good"):
             python_loop(lambda key, p: "good", KEYS, PARAMS)
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="the traced evaluator refuses (1, 1), the plain one takes it",
-    )
     def test_both_take_the_same_shapes(self):
         for evaluate in (vectorised, python_loop):
             with pytest.raises(ObjectiveError):

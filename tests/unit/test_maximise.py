@@ -118,11 +118,6 @@ SMALL = {
     },
     "single": {"a": DiscreteSpace([3]), "b": QLinearSpace(0, 1)},
 }
-QLOG_LOST = pytest.mark.xfail(
-    strict=True,
-    reason="enumerated() takes the middles of equal cells, but the cells of a QLogSpace "
-    "are unequal: some values come twice and others never",
-)
 
 
 class TestEnumerated:
@@ -130,10 +125,9 @@ class TestEnumerated:
         "space",
         [
             *(pytest.param(space, id=name) for name, space in SMALL.items()),
-            pytest.param({"a": QLogSpace(1, 8)}, marks=QLOG_LOST, id="qlog"),
+            pytest.param({"a": QLogSpace(1, 8)}, id="qlog"),
             pytest.param(
                 {"a": QLogSpace(3, 40), "b": QLinearSpace(0, 1)},
-                marks=QLOG_LOST,
                 id="qlog_product",
             ),
         ],
@@ -155,11 +149,6 @@ class TestEnumerated:
         assert len(values) == 200
         assert set(values) == {(1.0,), (5.0,), (30.0,)}
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="follows from enumerated(): three of eight values are never proposed, and "
-        "once the other five are taken they are proposed again",
-    )
     def test_a_search_of_a_small_qlog_space_visits_every_value_once(self):
         state, optimizer = BayesianSearch.init(
             {"n": QLogSpace(1, 8)},
