@@ -124,7 +124,7 @@ def test_hyperparameters_are_refitted_on_a_geometric_schedule():
     due = [n for n in range(1, 200) if bool(_refit_due(jnp.int32(n - 1), jnp.int32(n)))]
     assert due[:6] == [2, 3, 4, 5, 6, 7]
     assert 4 * np.log2(200) - 6 <= len(due) <= 4 * np.log2(200)
-    assert max(b / a for a, b in itertools.pairwise(due)) < 1.3
+    assert max(b / a for a, b in itertools.pairwise(due[6:])) < 1.3
 
 
 def test_targets_are_standardised_and_one_disaster_does_not_flatten_them():
