@@ -16,8 +16,9 @@ from jaxtyping import Array, Int
 
 from hyperopt_jax.errors import MissingExtraError
 
-# Enough to see movement, few enough that the calls to the host cost nothing.
-MAX_REPORTS = 50
+# Enough to see movement, few enough to cost milliseconds: a call to the host is some
+# hundred microseconds.
+MAX_REPORTS = 20
 
 _bars: dict[int, Any] = {}
 _numbers = itertools.count()
