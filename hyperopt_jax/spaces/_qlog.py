@@ -17,6 +17,8 @@ class QLogSpace(LogSpace):
     Use it for batch sizes, hidden widths, numbers of trees. The value k owns the stretch
     of the log axis from k - 1/2 to k + 1/2, so its mass is
     log((k + 1/2) / (k - 1/2)) / log((high + 1/2) / (low - 1/2)), at both ends too.
+    Bounds beyond 2**24 (float32) are refused, and above about 2**17 a proposal is exact to
+    a few units only.
 
     Args:
         lower_bound: whole number >= 1.
