@@ -15,8 +15,8 @@ class QLinearSpace(LinearSpace):
 
     Use it for layer counts, widths, window lengths. The n = high - low + 1 values
     share the unit interval evenly: u = (x - low + 1/2) / n, so each of them, the two
-    ends included, has the mass 1/n. Bounds beyond 2**24 in
-    size (float32; 2**53 in double precision) are refused: floats skip whole numbers there.
+    ends included, has the mass 1/n. Bounds beyond 2**24 in size (float32; 2**53 in
+    double precision) are refused: floats skip whole numbers there.
 
     Args:
         lower_bound: whole number.
