@@ -35,6 +35,14 @@ def net(shift: Float[Array, " s"], n: int) -> Float[Array, "n d"]:
     return _moved_sobol(shift, n)[:, :-1]
 
 
+def draw_order(shift: Float[Array, " s"], n: int) -> Float[Array, " n"]:
+    """Distinct numbers whose largest picks one row of `net(shift, n)` at random.
+
+    They are the coordinate that `net` leaves out, so the row picked stays uniform.
+    """
+    return _moved_sobol(shift, n)[:, -1]
+
+
 def candidates(
     shift: Float[Array, " s"],
     incumbent: Float[Array, " d"],

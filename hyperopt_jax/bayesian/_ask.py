@@ -78,7 +78,7 @@ def _warm_up(
             score = maximise.clearance(points, U, recorded)
         else:
             points = _feasible(codec, net)
-            score = -jnp.arange(points.shape[0], dtype=points.dtype)
+            score = maximise.draw_order(shift, optimizer.n_candidates)
         u = points[jnp.argmax(_unless_taken(codec, score, points, U, recorded))]
         is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == count + i
         U = jnp.where(is_row[:, None], u[None, :], U)

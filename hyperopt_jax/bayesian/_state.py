@@ -65,7 +65,8 @@ def targets_of(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:
     """
     ok = trials.succeeded
     count = jnp.sum(ok, dtype=jnp.int32)
-    loss = jnp.where(ok, history.losses(trials, maximize), 0.0)
+    # An eighth, since differences of results at both ends of the float range overflow.
+    loss = jnp.where(ok, history.losses(trials, maximize) / 8, 0.0)
     q1, q3 = masked_quartiles(loss, ok, count)
     cap = q3 + 1.5 * (q3 - q1)
     # Results may be near an end of the float range: scale before anything is squared.

@@ -188,6 +188,24 @@ def test_finite_spaces_are_searched_without_repeats():
         assert len(pairs) == 12
 
 
+def test_random_warm_up_is_random_in_small_finite_spaces_too():
+    space = {"n": hj.QLinearSpace(0, 9)}
+    state, search = study(space, 10, n_parallel=1)
+    keys = jax.random.split(KEY, 200)
+    draws = [int(search.get_next_params(state, key)["n"][0]) for key in keys]
+    counts = np.bincount(draws, minlength=10)
+    # Chi-square with 9 degrees of freedom: 27.9 is the 99.9 % quantile.
+    assert ((counts - 20) ** 2 / 20).sum() < 27.9, counts
+
+
+def test_results_at_both_ends_of_the_float_range_are_no_trouble():
+    state, search = study(UNIT, 8, n_parallel=4)
+    state = told(state, search, [0.1, 0.4, 0.6, 0.9], [3e38, -3e38, 0.0, 1e38])
+    assert all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves(state))
+    assert bool(jnp.isfinite(targets_of(state.trials, True)).all())
+    assert bool(jnp.isfinite(search.get_next_params(state, KEY)["x"]).all())
+
+
 def test_log_spaces_are_explored_in_every_decade():
     space = {"lr": hj.LogSpace(1e-6, 1e-1)}
     state, search = hj.BayesianSearch.tuned(space, 24, n_parallel=4)
