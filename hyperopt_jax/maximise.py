@@ -7,6 +7,7 @@ under `vmap`.
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,14 @@ from hyperopt_jax._numerics import squared_distance
 from hyperopt_jax.spaces import Codec
 
 Score = Callable[[Float[Array, "m d"]], Float[Array, " m"]]
+
+
+class Box(NamedTuple):
+    """The part of the unit cube in which a maximum is sought, by its corners."""
+
+    low: Float[Array, " d"]
+    high: Float[Array, " d"]
+
 
 # Distances from the incumbent at which candidates are laid, from a new neighbourhood
 # down to a last polish.
@@ -46,12 +55,13 @@ def draw_order(shift: Float[Array, " s"], n: int) -> Float[Array, " n"]:
 def candidates(
     shift: Float[Array, " s"],
     incumbent: Float[Array, " d"],
+    box: Box,
     n: int,
 ) -> Float[Array, "n d"]:
-    """`n` points of the unit cube: half fill it, half surround the incumbent.
+    """`n` points of a box: half fill it, half surround the incumbent.
 
     Both halves are a `net` in one dimension more, which the local half uses for the
-    scale of its normal offsets: log-uniform over `LOCAL_SCALES`.
+    scale of its normal offsets: log-uniform over `LOCAL_SCALES`, in widths of the box.
     """
     moved = _moved_sobol(shift, n)
     points, extra = moved[:, :-1], moved[:, -1:]
@@ -59,9 +69,12 @@ def candidates(
     scale = jnp.exp(low + (high - low) * extra)
     edge = jnp.finfo(incumbent.dtype).eps
     offsets = scale * ndtri(jnp.clip(points, edge, 1 - edge))
-    around = jnp.clip(incumbent[None, :] + offsets, 0.0, 1.0)
+    width = (box.high - box.low)[None, :]
     is_local = (np.arange(n) % 2 == 1)[:, None]
-    return jnp.where(is_local, around, points)
+    around = incumbent[None, :] + offsets * width
+    filling = box.low[None, :] + points * width
+    chosen = jnp.where(is_local, around, filling)
+    return jnp.clip(chosen, box.low[None, :], box.high[None, :])
 
 
 def _moved_sobol(shift: Float[Array, " s"], n: int) -> Float[Array, "n s"]:
@@ -119,11 +132,12 @@ def _on_torus(U: Float[Array, "n d"]) -> Float[Array, "n 2d"]:
 def maximise(
     score: Score,
     start: Float[Array, "m d"],
+    box: Box,
     is_free: np.ndarray,
     n_restarts: int,
     n_steps: int,
 ) -> Float[Array, " d"]:
-    """The best point found from the `n_restarts` best rows of `start`.
+    """The best point of `box` found from the `n_restarts` best rows of `start`.
 
     Coordinates outside the static mask `is_free` stay as they are in `start`, so a
     discrete coordinate is scored at the value that will be evaluated.
@@ -133,8 +147,15 @@ def maximise(
     if n_steps == 0 or not is_free.any():
         return seeds[0]
     free = jnp.asarray(is_free, seeds.dtype)[None, :]
-    refined, losses = box_lbfgs(lambda U: -score(U), seeds, n_steps, free)
-    return refined[jnp.argmin(losses)]
+    low, width = box.low[None, :], (box.high - box.low)[None, :]
+    flat = width <= 0
+    inside = jnp.where(flat, 0.5, (seeds - low) / jnp.where(flat, 1.0, width))
+    refined, losses = box_lbfgs(
+        lambda V: -score(low + V * width), inside, n_steps, free
+    )
+    # A coordinate that may not move is told exactly as it came.
+    u = low[0] + refined[jnp.argmin(losses)] * width[0]
+    return u if is_free.all() else jnp.where(is_free, u, seeds[jnp.argmin(losses)])
 
 
 def box_lbfgs(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -10,13 +11,21 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hyperopt_jax import maximise
 from hyperopt_jax._numerics import hashed_uniform
+from hyperopt_jax.bayesian import _region as region
 from hyperopt_jax.bayesian._state import (
     BayesianSearchState,
     in_cube,
     nugget_for,
     targets_of,
 )
-from hyperopt_jax.gp import Hyperparameters, condition
+from hyperopt_jax.gp import (
+    Hyperparameters,
+    Local,
+    Posterior,
+    Taylor,
+    condition,
+    expand,
+)
 from hyperopt_jax.spaces import Codec
 
 if TYPE_CHECKING:
@@ -101,32 +110,34 @@ def _model_based(
     Each proposal is added to the posterior with a hallucinated result before the next
     slot is filled.
     """
-    n = slots.U.shape[0]
-    U, t, recorded, ok = slots
-    posterior = condition(
-        optimizer.kernel,
-        hyper,
-        U,
-        t,
-        recorded,
-        nugget_for(optimizer.jitter, n, t.dtype),
+    U, t, _, ok = slots
+    so_far = region.progress(U, t, ok, count)
+    incumbent, value = U[so_far.best_row], t[so_far.best_row]
+    models, uses_local = _models(
+        optimizer, codec, slots, hyper, incumbent, value, so_far.failures
     )
-    best_row = jnp.argmax(jnp.where(ok, t, -jnp.inf))
-    incumbent = U[best_row]
+    grown, fixed = eqx.partition(models, eqx.is_array)
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
-        posterior, y_max = carry
+        grown, y_max = carry
+        models = eqx.combine(grown, fixed)
         i, shift = slot
+        failures = so_far.failures + i
+        local = uses_local & region.is_local(failures, optimizer.n_local)
+        posterior = _model_of(models, local)
+        low, high = region.box(incumbent, so_far.step, failures, optimizer.n_local)
+        box = maximise.Box(*region.everywhere(local, low, high))
 
         def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
             mean, std = posterior.mean_and_std(points)
             value = optimizer.acquisition(mean, std, y_max)
             return _unless_taken(codec, value, points, posterior.U, posterior.mask)
 
-        start = maximise.candidates(shift, incumbent, optimizer.n_candidates)
+        start = maximise.candidates(shift, incumbent, box, optimizer.n_candidates)
         u = maximise.maximise(
             score,
             _feasible(codec, start),
+            box,
             ~codec.is_discrete,
             optimizer.n_restarts,
             optimizer.n_lbfgs_steps,
@@ -135,10 +146,64 @@ def _model_based(
         slot_key = jax.random.fold_in(key, i)
         result = optimizer.hallucination(mean, std, slot_key, y_max)
         result = jnp.asarray(result, t.dtype).reshape(())
-        posterior = posterior.append(u, result, count + i)
-        return (posterior, jnp.maximum(y_max, result)), u
+        grown = eqx.filter(_grown(models, u, result, count + i), eqx.is_array)
+        return (grown, jnp.maximum(y_max, result)), u
 
-    return _fill_slots(fill, (posterior, t[best_row]), shifts)
+    return _fill_slots(fill, (grown, value), shifts)
+
+
+def _models(
+    optimizer: "BayesianSearch",
+    codec: Codec,
+    slots: _Slots,
+    hyper: Hyperparameters,
+    incumbent: Float[Array, " d"],
+    value: Float[Array, ""],
+    failures: Int[Array, ""],
+) -> tuple[Posterior, Bool[Array, ""]]:
+    """The posterior that a batch needs, and whether it may use the local one.
+
+    One where the kind of the only slot is known; for more slots the global and the
+    local one, stacked.
+    """
+    U, t, recorded, ok = slots
+    nugget = nugget_for(optimizer.jitter, U.shape[0], t.dtype)
+
+    def posterior(local: Local | None) -> Posterior:
+        return condition(optimizer.kernel, hyper, U, t, recorded, nugget, local)
+
+    if optimizer.n_local == 0 or codec.is_discrete.all():
+        return posterior(None), jnp.asarray(False)
+    uses_local = jnp.exp(hyper.log_noise) < region.MAX_NOISE_VARIANCE
+    if optimizer.n_parallel == 1:
+        uses_local = uses_local & region.is_local(failures, optimizer.n_local)
+    taylor = lax.cond(
+        uses_local,
+        lambda: expand(U, t, ok, incumbent, value),
+        lambda: Taylor(incumbent, jnp.ones_like(value), jnp.ones_like(value)),
+    )
+    if optimizer.n_parallel == 1:
+        return posterior(Local(taylor, value, uses_local)), uses_local
+    stacked = eqx.filter_vmap(lambda use: posterior(Local(taylor, value, use)))
+    return stacked(jnp.asarray([False, True])), uses_local
+
+
+def _model_of(models: Posterior, local: Bool[Array, ""]) -> Posterior:
+    """The model for a local or a global slot, of one or of the stacked two."""
+    if models.t.ndim == 1:
+        return models
+    arrays, fixed = eqx.partition(models, eqx.is_array)
+    picked = jax.tree.map(lambda a: a[local.astype(jnp.int32)], arrays)
+    return eqx.combine(picked, fixed)
+
+
+def _grown(
+    models: Posterior, u: Float[Array, " d"], result: Float[Array, ""], row: Array
+) -> Posterior:
+    """One model or the stacked two with one more observation."""
+    if models.t.ndim == 1:
+        return models.append(u, result, row)
+    return eqx.filter_vmap(lambda model: model.append(u, result, row))(models)
 
 
 def _fill_slots(

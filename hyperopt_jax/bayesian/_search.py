@@ -41,6 +41,8 @@ SMALLEST_BUFFER, BUFFER_GROWTH = 128, 4
 
 LOG_NOISE_START = -5.0
 
+MAX_LOCAL = 20
+
 
 class BayesianSearch(Optimizer):
     """Bayesian optimisation with a Gaussian process, compiled as one program.
@@ -66,6 +68,8 @@ class BayesianSearch(Optimizer):
         n_lbfgs_steps: steps of L-BFGS, each one evaluation, >= 0.
         n_hparam_steps: steps of Adam when tuning, >= 0; 0 keeps the hyperparameters.
         n_warmup: observations before the surrogate is used, >= 0.
+        n_local: trials in a row that polish the best one found, >= 0; two that search
+            everywhere follow, and each improvement begins anew. 0 searches everywhere.
         maximize: whether higher results are better.
         n_parallel: trials a batch, >= 1.
         hallucination: stands in for the results of a batch that is being filled.
@@ -100,6 +104,7 @@ class BayesianSearch(Optimizer):
     n_parallel: int = eqx.field(static=True, default=4)
     hallucination: Callable[..., Any] = SampleHallucination()
     warmup: str = eqx.field(static=True, default="random")
+    n_local: int = eqx.field(static=True, default=0)
 
     def __check_init__(self):
         check_number("jitter", self.jitter, 0.0, strict=True)
@@ -107,7 +112,7 @@ class BayesianSearch(Optimizer):
         check_instance("acquisition", self.acquisition, BaseAcquisition)
         for name in ("n_candidates", "n_restarts", "n_parallel"):
             check_int(name, getattr(self, name), 1)
-        for name in ("n_lbfgs_steps", "n_hparam_steps", "n_warmup"):
+        for name in ("n_lbfgs_steps", "n_hparam_steps", "n_warmup", "n_local"):
             check_int(name, getattr(self, name), 0)
         check_choice("maximize", self.maximize, (True, False))
         check_choice("warmup", self.warmup, ("random", "spread"))
@@ -177,6 +182,7 @@ class BayesianSearch(Optimizer):
             "n_warmup": min(quarter, max(5, min(d + 1, 10))),
             "hallucination": MeanHallucination(),
             "warmup": "spread",
+            "n_local": min(d, MAX_LOCAL),
         }
         return cls.init(space, n_max, **{**recommended, **settings})
 

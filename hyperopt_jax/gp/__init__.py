@@ -11,4 +11,9 @@ from hyperopt_jax.gp._marginal import (
     gram as gram,
     log_marginal_likelihood as log_marginal_likelihood,
 )
-from hyperopt_jax.gp._posterior import Posterior as Posterior, condition as condition
+from hyperopt_jax.gp._posterior import (
+    Local as Local,
+    Posterior as Posterior,
+    condition as condition,
+)
+from hyperopt_jax.gp._taylor import Taylor as Taylor, expand as expand

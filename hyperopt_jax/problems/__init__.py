@@ -22,3 +22,13 @@ from hyperopt_jax.problems._classic_scalable import (
     Sphere as Sphere,
     StyblinskiTang as StyblinskiTang,
 )
+from hyperopt_jax.problems._hard_landscapes import (
+    AttractiveSector as AttractiveSector,
+    BentCigar as BentCigar,
+    DifferentPowers as DifferentPowers,
+    Gallagher as Gallagher,
+    SchafferF7 as SchafferF7,
+    Schwefel as Schwefel,
+    SharpRidge as SharpRidge,
+    StepEllipsoid as StepEllipsoid,
+)

@@ -3,6 +3,7 @@
 L-BFGS is compared with scipy's in tests/oracle/test_lbfgs_scipy.py.
 """
 
+import functools
 import itertools
 import math
 
@@ -23,7 +24,15 @@ from hyperopt_jax import (
 from hyperopt_jax.spaces import Codec
 
 net = jax.jit(maximise.net, static_argnums=1)
-candidates = jax.jit(maximise.candidates, static_argnums=2)
+
+
+def cube(d: int) -> maximise.Box:
+    return maximise.Box(jnp.zeros(d), jnp.ones(d))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def candidates(shift, incumbent, n):
+    return maximise.candidates(shift, incumbent, cube(incumbent.shape[0]), n)
 
 
 def shift(d: int, seed: int = 0) -> jax.Array:
@@ -227,7 +236,9 @@ BOTH = (True, True)
 
 @eqx.filter_jit
 def maximised(score, start, is_free=BOTH, n_restarts=2, n_steps=15):
-    return maximise.maximise(score, start, np.asarray(is_free), n_restarts, n_steps)
+    box = cube(start.shape[1])
+    is_free = np.asarray(is_free)
+    return maximise.maximise(score, start, box, is_free, n_restarts, n_steps)
 
 
 class TestMaximise:
@@ -238,6 +249,12 @@ class TestMaximise:
     )
     def test_finds_the_maximum_in_the_box(self, centre, best):
         assert np.allclose(maximised(Bowl(*centre), self.START), best, atol=1e-4)
+
+    def test_stays_in_a_smaller_box(self):
+        box = maximise.Box(jnp.asarray([0.4, 0.2]), jnp.asarray([0.9, 0.2]))
+        start = jnp.asarray([[0.8, 0.2], [0.5, 0.2]])
+        u = maximise.maximise(Bowl(0.3, 0.7), start, box, np.array([True, True]), 2, 15)
+        assert np.allclose(u, [0.4, 0.2], atol=1e-6)
 
     def test_without_steps_the_best_start(self):
         u = maximised(Bowl(0.3, 0.5), self.START, n_steps=0)

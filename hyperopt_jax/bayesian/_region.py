@@ -1,0 +1,86 @@
+"""Which proposals polish the incumbent, and how far from it they may go.
+
+All of it is read off the record, so nothing has to be remembered: a resumed, warm-started
+or repeated study makes the same choices.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+# After a cycle's local trials failed, this many search everywhere before the next cycle.
+GLOBAL_TRIALS = 2
+
+# The region reaches this many times as far as the last improvement was long, and each
+# failure inside it halves that (Powell 1994, COBYLA; Eriksson et al. 2019, TuRBO).
+GROWTH, SHRINK = 2.0, 0.5
+
+FIRST_STEP = 0.3
+MAX_CYCLES = 3
+
+# Where noise is more than a tenth of the results' spread, differences between
+# neighbours say nothing about a slope.
+MAX_NOISE_VARIANCE = 1e-2
+
+
+class Progress(NamedTuple):
+    """What the record says of the search so far."""
+
+    best_row: Int[Array, ""]
+    step: Float[Array, ""]
+    failures: Int[Array, ""]
+
+
+def progress(
+    U: Float[Array, "n d"],
+    t: Float[Array, " n"],
+    succeeded: Bool[Array, " n"],
+    count: Int[Array, ""],
+) -> Progress:
+    """The incumbent's row, the longest coordinate of the move that reached it, and how
+    many trials were told since.
+    """
+    t = jnp.where(succeeded, t, -jnp.inf)
+    rows = jnp.arange(t.shape[0], dtype=jnp.int32)
+    best_row = jnp.argmax(t).astype(jnp.int32)
+    # The incumbent before this one is the best of the rows before it.
+    earlier = rows < best_row
+    before = jnp.argmax(jnp.where(earlier, t, -jnp.inf))
+    move = jnp.max(jnp.abs(U[best_row] - U[before]))
+    had_one = jnp.any(earlier & succeeded)
+    step = jnp.where(had_one, move, jnp.asarray(FIRST_STEP, U.dtype))
+    return Progress(best_row, step, jnp.maximum(count - 1 - best_row, 0))
+
+
+def is_local(failures: Int[Array, ""], n_local: int) -> Bool[Array, ""]:
+    """Whether a trial after so many failures is one of the `n_local` local ones."""
+    return failures % (n_local + GLOBAL_TRIALS) < n_local
+
+
+def box(
+    incumbent: Float[Array, " d"],
+    step: Float[Array, ""],
+    failures: Int[Array, ""],
+    n_local: int,
+) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """The lower and upper corner of the region around the incumbent, in the cube."""
+    cycle = n_local + GLOBAL_TRIALS
+    halvings = failures % cycle + jnp.minimum(failures // cycle, MAX_CYCLES)
+    shrunk = GROWTH * step * SHRINK ** halvings.astype(step.dtype)
+    # Below this a move is lost in the rounding of a coordinate.
+    least = 16 * float(jnp.finfo(step.dtype).eps)
+    reach = jnp.clip(shrunk, least, 0.5)
+    return jnp.maximum(incumbent - reach, 0.0), jnp.minimum(incumbent + reach, 1.0)
+
+
+def everywhere(
+    in_region: Bool[Array, ""],
+    low: Float[Array, " d"],
+    high: Float[Array, " d"],
+) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """The region where it is in use, else the whole cube."""
+    return lax.select(in_region, low, jnp.zeros_like(low)), lax.select(
+        in_region, high, jnp.ones_like(high)
+    )
