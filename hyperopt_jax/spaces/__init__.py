@@ -1,17 +1,46 @@
 """Search spaces: leaves of any pytree, and the codec that maps them to the unit cube."""
 
-from hyperopt_jax.spaces._base import Space as Space
-from hyperopt_jax.spaces._codec import (
-    Codec as Codec,
+from hyperopt_jax.spaces._base import CompositeSpace as CompositeSpace, Space as Space
+from hyperopt_jax.spaces._checked import (
     check_space as check_space,
     is_space as is_space,
-    n_params as n_params,
+)
+from hyperopt_jax.spaces._choice import (
+    BooleanSpace as BooleanSpace,
+    ChoiceSpace as ChoiceSpace,
+    OrdinalSpace as OrdinalSpace,
+)
+from hyperopt_jax.spaces._codec import Codec as Codec
+from hyperopt_jax.spaces._conditional import ConditionalSpace as ConditionalSpace
+from hyperopt_jax.spaces._constrained import ConstrainedSpace as ConstrainedSpace
+from hyperopt_jax.spaces._discrete import DiscreteSpace as DiscreteSpace
+from hyperopt_jax.spaces._enumerate import (
+    all_points as all_points,
+    check_finite as check_finite,
+    enumerate_space as enumerate_space,
     n_points as n_points,
+)
+from hyperopt_jax.spaces._fixed import FixedSpace as FixedSpace
+from hyperopt_jax.spaces._linear import LinearSpace as LinearSpace
+from hyperopt_jax.spaces._list import ListSpace as ListSpace
+from hyperopt_jax.spaces._log import LogSpace as LogSpace
+from hyperopt_jax.spaces._logit import (
+    LogitSpace as LogitSpace,
+    ReverseLogSpace as ReverseLogSpace,
+)
+from hyperopt_jax.spaces._normal import (
+    LogNormalSpace as LogNormalSpace,
+    NormalSpace as NormalSpace,
+)
+from hyperopt_jax.spaces._permutation import PermutationSpace as PermutationSpace
+from hyperopt_jax.spaces._qlinear import QLinearSpace as QLinearSpace
+from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace
+from hyperopt_jax.spaces._simplex import SimplexSpace as SimplexSpace
+from hyperopt_jax.spaces._subset import SubsetSpace as SubsetSpace
+from hyperopt_jax.spaces._tables import (
+    n_columns as n_columns,
+    n_params as n_params,
     ravel as ravel,
     unravel as unravel,
 )
-from hyperopt_jax.spaces._discrete import DiscreteSpace as DiscreteSpace
-from hyperopt_jax.spaces._linear import LinearSpace as LinearSpace
-from hyperopt_jax.spaces._log import LogSpace as LogSpace
-from hyperopt_jax.spaces._qlinear import QLinearSpace as QLinearSpace
-from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace
+from hyperopt_jax.spaces._vector import VectorSpace as VectorSpace
