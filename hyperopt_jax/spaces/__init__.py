@@ -13,6 +13,10 @@ from hyperopt_jax.spaces._choice import (
 from hyperopt_jax.spaces._codec import Codec as Codec
 from hyperopt_jax.spaces._conditional import ConditionalSpace as ConditionalSpace
 from hyperopt_jax.spaces._constrained import ConstrainedSpace as ConstrainedSpace
+from hyperopt_jax.spaces._dependent import (
+    Condition as Condition,
+    DependentSpace as DependentSpace,
+)
 from hyperopt_jax.spaces._discrete import DiscreteSpace as DiscreteSpace
 from hyperopt_jax.spaces._enumerate import (
     all_points as all_points,

@@ -25,7 +25,7 @@ class SimplexSpace(Space):
     Raises:
         SpaceError: another `n`.
 
-    Source: Devroye, Non-Uniform Random Variate Generation (1986), chapter XI.4.
+    Source: Connor & Mosimann, JASA 64 (1969), for the independence of the parts.
 
     ```python
     space = {"mix": SimplexSpace(3)}
