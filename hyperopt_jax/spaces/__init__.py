@@ -17,6 +17,7 @@ from hyperopt_jax.spaces._dependent import (
     Condition as Condition,
     DependentSpace as DependentSpace,
 )
+from hyperopt_jax.spaces._describe import describe as describe
 from hyperopt_jax.spaces._discrete import DiscreteSpace as DiscreteSpace
 from hyperopt_jax.spaces._enumerate import (
     all_points as all_points,
@@ -25,6 +26,7 @@ from hyperopt_jax.spaces._enumerate import (
     n_points as n_points,
 )
 from hyperopt_jax.spaces._fixed import FixedSpace as FixedSpace
+from hyperopt_jax.spaces._json import from_json as from_json, to_json as to_json
 from hyperopt_jax.spaces._linear import LinearSpace as LinearSpace
 from hyperopt_jax.spaces._list import ListSpace as ListSpace
 from hyperopt_jax.spaces._log import LogSpace as LogSpace
@@ -36,6 +38,20 @@ from hyperopt_jax.spaces._normal import (
     LogNormalSpace as LogNormalSpace,
     NormalSpace as NormalSpace,
 )
+from hyperopt_jax.spaces._operations import (
+    Parts as Parts,
+    active as active,
+    contains as contains,
+    decode as decode,
+    decode_choices as decode_choices,
+    encode as encode,
+    flatten as flatten,
+    merge as merge,
+    names as names,
+    sample as sample,
+    split as split,
+    unflatten as unflatten,
+)
 from hyperopt_jax.spaces._permutation import PermutationSpace as PermutationSpace
 from hyperopt_jax.spaces._qlinear import QLinearSpace as QLinearSpace
 from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace
@@ -43,6 +59,7 @@ from hyperopt_jax.spaces._simplex import SimplexSpace as SimplexSpace
 from hyperopt_jax.spaces._subset import SubsetSpace as SubsetSpace
 from hyperopt_jax.spaces._tables import (
     n_columns as n_columns,
+    n_groups as n_groups,
     n_params as n_params,
     ravel as ravel,
     unravel as unravel,

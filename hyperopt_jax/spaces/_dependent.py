@@ -64,16 +64,18 @@ class Condition(eqx.Module):
         """The names of the parameters that this condition looks at."""
         return tuple(dict.fromkeys(t[0] for clause in self.clauses for t in clause))
 
-    def __and__(self, other: "Condition") -> "Condition":
-        return self._with(self.clauses + other.clauses)
-
-    def __or__(self, other: "Condition") -> "Condition":
-        return self._with(tuple(a + b for a in self.clauses for b in other.clauses))
-
-    def _with(self, clauses: tuple[tuple[Test, ...], ...]) -> "Condition":
-        new = object.__new__(Condition)
+    @classmethod
+    def of(cls, clauses: tuple[tuple[Test, ...], ...]) -> "Condition":
+        """A condition from its clauses: in each of them, some test is passed."""
+        new = object.__new__(cls)
         object.__setattr__(new, "clauses", clauses)
         return new
+
+    def __and__(self, other: "Condition") -> "Condition":
+        return Condition.of(self.clauses + other.clauses)
+
+    def __or__(self, other: "Condition") -> "Condition":
+        return Condition.of(tuple(a + b for a in self.clauses for b in other.clauses))
 
 
 class DependentSpace(CompositeSpace):

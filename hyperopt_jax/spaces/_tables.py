@@ -25,6 +25,12 @@ def n_columns(space: PyTree) -> int:
     return sum(layout(space).widths("values"))
 
 
+def n_groups(space: PyTree) -> int:
+    """How many length scales a model of `space` has."""
+    spaces = layout(space).spaces
+    return sum(max(s.feature_groups, default=-1) + 1 for s in spaces)
+
+
 def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
     """The columns of `X` (..., d) as a pytree like `space`, in the dtypes of its leaves.
 

@@ -30,6 +30,7 @@ from hyperopt_jax.spaces import (
     SimplexSpace,
     SubsetSpace,
     VectorSpace,
+    n_groups,
     n_points,
     ravel,
     unravel,
@@ -246,6 +247,9 @@ class TestFeatures:
         assert codec.feature_groups.tolist() == [0, 0, 0, 1, 1, 1]
         codec = Codec([LinearSpace(0.0, 1.0), SimplexSpace(3), LogSpace(1.0, 2.0)])
         assert codec.feature_groups.tolist() == [0, 1, 1, 1, 2]
+        assert codec.n_groups == n_groups(
+            [LinearSpace(0, 1), SimplexSpace(3), LogSpace(1, 2)]
+        )
 
     def test_plain_numbers_cost_nothing(self):
         space = {"a": LinearSpace(0.0, 1.0), "b": QLogSpace(1, 9), "c": LogSpace(1, 2)}
