@@ -3,6 +3,7 @@
 from hyperopt_jax.spaces._base import CompositeSpace as CompositeSpace, Space as Space
 from hyperopt_jax.spaces._checked import (
     check_space as check_space,
+    is_constrained as is_constrained,
     is_space as is_space,
 )
 from hyperopt_jax.spaces._choice import (

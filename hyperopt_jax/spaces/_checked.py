@@ -19,6 +19,11 @@ def is_space(node: Any) -> bool:
     return isinstance(node, Space)
 
 
+def is_constrained(space: PyTree) -> bool:
+    """Whether some part of `space` has hard constraints."""
+    return bool(layout(space).rules)
+
+
 def check_space(space: PyTree) -> None:
     """Raises `SpaceError` unless `space` can be searched.
 

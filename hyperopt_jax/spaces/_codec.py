@@ -82,6 +82,11 @@ class Codec(eqx.Module):
         return bool(self.rules)
 
     @property
+    def is_conditional(self) -> bool:
+        """Whether some parameters are not always active; static."""
+        return self.activity is not None
+
+    @property
     def is_discrete(self) -> np.ndarray:
         """Which coordinates hold finitely many values, as a static (d,) mask."""
         return self._mask(lambda kind: kind.is_discrete)
@@ -104,12 +109,10 @@ class Codec(eqx.Module):
 
     def n_values(self) -> Float[Array, " l"]:
         """How many values each searched parameter has; inf for an interval."""
-        counts = [
-            jnp.broadcast_to(
-                jax.vmap(lambda s: s.n_values())(kind).astype(_float()), (len(columns),)
-            )
-            for kind, columns in zip(self.kinds, self.columns, strict=True)
-        ]
+        counts = []
+        for kind, columns in zip(self.kinds, self.columns, strict=True):
+            size = jax.vmap(lambda s: s.n_values(), axis_size=len(columns))(kind)
+            counts.append(size.astype(_float()))
         return self._in_order(counts, "index")
 
     def decode(self, U: Float[Array, "n d"]) -> Float[Array, "n c"]:
@@ -132,7 +135,8 @@ class Codec(eqx.Module):
         U = self._encode(X)
         if self.activity is None:
             return U
-        return self._where_active(self._active_values(X), U)
+        active = self._active_values(X)
+        return jnp.where(active[:, self._scope_of("places")], U, NEUTRAL)
 
     def snap(self, U: Float[Array, "n d"]) -> Float[Array, "n d"]:
         """`U` with every discrete coordinate moved to the middle of its cell.
@@ -140,11 +144,28 @@ class Codec(eqx.Module):
         Inactive coordinates go to the middle of the cube, so that configurations which
         differ only there are one point.
         """
-        if self.is_discrete.any():
-            U = jnp.where(self.is_discrete[None, :], self._encode(self.decode(U)), U)
-        if self.activity is None:
+        if self.activity is not None:
+            return self.snapped(U)[0]
+        if not self.is_discrete.any():
             return U
-        return self._where_active(self._active_places(U), U)
+        return jnp.where(self.is_discrete[None, :], self._encode(self.decode(U)), U)
+
+    def snapped(
+        self, U: Float[Array, "n d"]
+    ) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
+        """`snap(U)` and the values there."""
+        if self.activity is None:
+            X = self.decode(U)
+            if self.is_discrete.any():
+                U = jnp.where(self.is_discrete[None, :], self._encode(X), U)
+            return U, X
+        # The values in the middle of the cube come from the same kernels.
+        X = self.decode(jnp.concatenate([U, self._centre()]))
+        X, filler = X[:-1], X[-1:]
+        active = self._active_values(X)
+        U = jnp.where(self.is_discrete[None, :], self._encode(X), U)
+        U = jnp.where(active[:, self._scope_of("places")], U, NEUTRAL)
+        return U, jnp.where(active[:, self._scope_of("values")], X, filler)
 
     def features(self, U: Float[Array, "n d"]) -> Float[Array, "n p"]:
         """What a model sees of the snapped points `U`; `U` itself for plain numbers.
@@ -184,8 +205,8 @@ class Codec(eqx.Module):
         return jnp.where(nominal[None, :], anew, moved)
 
     def is_feasible(self, U: Float[Array, "n d"]) -> Bool[Array, " n"]:
-        """Which of the snapped points `U` satisfy every constraint."""
-        return self.is_allowed(self.decode(U))
+        """Which of the points `U`, snapped, satisfy every constraint."""
+        return self.is_allowed(self.snapped(U)[1])
 
     def is_allowed(self, X: Float[Array, "n c"]) -> Bool[Array, " n"]:
         """Which rows of values satisfy every constraint of a part that is active."""
@@ -205,14 +226,14 @@ class Codec(eqx.Module):
     def feasible(
         self, U: Float[Array, "n d"], key: PRNGKeyArray
     ) -> tuple[Float[Array, "n d"], Bool[Array, ""]]:
-        """`U` snapped, and infeasible rows replaced by feasible ones; and whether all are.
+        """`U` snapped, feasible rows only, filled up with new ones; and whether any is.
 
-        Replacements are drawn anew, and repeat where few are found.
+        Feasible rows keep their order. New ones are uniform, and rows repeat where few
+        are found.
         """
-        U = self.snap(U)
         if not self.rules:
-            return U, jnp.asarray(True)
-        return _feasible.replaced(self, U, key)
+            return self.snap(U), jnp.asarray(True)
+        return _feasible.filled(self, U, key)
 
     def pulled_back(
         self, start: Float[Array, "r d"], end: Float[Array, "r d"]
@@ -283,16 +304,9 @@ class Codec(eqx.Module):
         place = np.asarray([order.index(leaf) for leaf in wanted])
         return self.activity(values[:, place])  # type: ignore[misc]
 
-    def _where_active(
-        self, active: Bool[Array, "n s"], U: Float[Array, "n d"]
-    ) -> Float[Array, "n d"]:
-        return jnp.where(active[:, self._scope_of("places")], U, self._centre())
-
     def _centre(self) -> Float[Array, "1 d"]:
-        """Where inactive parameters stand: the middle of the cube, snapped."""
-        centre = jnp.full((1, self.n_coordinates), NEUTRAL, _float())
-        snapped = self._encode(self.decode(centre))
-        return jnp.where(self.is_discrete[None, :], snapped, centre)
+        """Where inactive parameters stand: the middle of the cube."""
+        return jnp.full((1, self.n_coordinates), NEUTRAL, _float())
 
     def _with_activity(
         self, F: Float[Array, "n p"], active: Bool[Array, "n s"]

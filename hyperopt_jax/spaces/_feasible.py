@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from hyperopt_jax._numerics import matmul
+from hyperopt_jax._numerics import hashed_uniform, matmul
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces._layout import Rule
 from hyperopt_jax.spaces._tables import unravel
@@ -15,12 +16,14 @@ from hyperopt_jax.spaces._tables import unravel
 if TYPE_CHECKING:
     from hyperopt_jax.spaces._codec import Codec
 
-# How many points are drawn at most in search of a feasible one, and how many at once.
-MAX_TRIES, ROUND = 2**20, 4096
-N_ROUNDS = MAX_TRIES // ROUND
+# How many points are drawn at most in search of a feasible one, and in what blocks: the
+# draws of a block depend on its number only.
+MAX_TRIES, BLOCK = 2**20, 512
+N_BLOCKS = MAX_TRIES // BLOCK
+MANY_BLOCKS, COUNTED = 8, 64
 
-# How many feasible candidates are wanted, and how many do once that took some rounds.
-PLENTY, ENOUGH, PATIENCE = 256, 16, 8
+# How many feasible candidates are wanted, and how many do once that took some blocks.
+PLENTY, ENOUGH, PATIENCE = 256, 16, 64
 
 # Where the feasible part of the way to a refined point is looked for.
 STEPS_BACK = (1.0, 0.5, 0.25, 0.0625, 0.0)
@@ -62,23 +65,18 @@ def sampled(
 ) -> tuple[Float[Array, "n d"], Bool[Array, ""]]:
     """`n` independent points, uniform on the feasible part of the cube."""
     pool = jnp.zeros((n, codec.n_coordinates), jnp.result_type(float))
-    pool, found = _search(codec, key, pool, jnp.int32(0), n, n)
+    pool, found = _search(codec, key, pool, None, n, n)
     return _repeated(pool, found), found > 0
 
 
-def replaced(
+def filled(
     codec: "Codec", U: Float[Array, "n d"], key: PRNGKeyArray
 ) -> tuple[Float[Array, "n d"], Bool[Array, ""]]:
-    """The snapped rows `U`, infeasible ones replaced by feasible ones drawn anew."""
+    """The feasible rows of `U`, snapped, then feasible ones drawn anew, then repeats."""
     n = U.shape[0]
-    ok = codec.is_feasible(U)
-    own, n_own = _collected(jnp.zeros_like(U), jnp.int32(0), U, ok)
-    pool, found = _search(codec, key, own, n_own, min(n, PLENTY), min(n, ENOUGH))
-    # The pool begins with the feasible rows of `U`: new ones first, where there are any.
-    n_new = found - n_own
-    rank = jnp.cumsum(~ok, dtype=jnp.int32) - 1
-    place = jnp.where(n_new > 0, n_own + rank % jnp.maximum(n_new, 1), rank)
-    return jnp.where(ok[:, None], U, _repeated(pool, found)[place]), found > 0
+    enough = min(n, PLENTY), min(n, ENOUGH)
+    pool, found = _search(codec, key, jnp.zeros_like(U), U, *enough)
+    return _repeated(pool, found), found > 0
 
 
 def pulled_back(
@@ -87,59 +85,87 @@ def pulled_back(
     """Feasible points on the way from `start`, which is feasible, to `end`."""
     steps = jnp.asarray(STEPS_BACK, start.dtype)[:, None, None]
     way = start[None] + steps * (end - start)[None]
-    way = codec.snap(way.reshape(-1, start.shape[1]))
+    way, X = codec.snapped(way.reshape(-1, start.shape[1]))
     back = jnp.tile(start, (len(STEPS_BACK), 1))
-    return jnp.where(codec.is_feasible(way)[:, None], way, back)
+    return jnp.where(codec.is_allowed(X)[:, None], way, back)
 
 
 def _search(
     codec: "Codec",
     key: PRNGKeyArray,
     pool: Float[Array, "c d"],
-    found: Int[Array, ""],
+    first: Float[Array, "n d"] | None,
     plenty: int,
     enough: int,
 ) -> tuple[Float[Array, "c d"], Int[Array, ""]]:
-    """`pool` with feasible ones among uniform points added after its `found` rows.
+    """`pool` filled with feasible points, snapped; and how many were found.
 
-    Stops with `plenty`, with `enough` after some rounds, or after `MAX_TRIES` points.
-    Where none is found by then there is a last chance with draws that do not depend on
-    `key`: those in which `probe` found a point when the search began.
+    Looks at the rows `first`, then at uniform points until there are `plenty`, or
+    `enough` after some blocks, or `MAX_TRIES` were drawn. Where none is found by then there
+    is a last chance with draws that do not depend on `key`: those in which `probe` found
+    a point when the search began.
     """
-    shape = ROUND, codec.n_coordinates
     seed = jax.random.bits(key, (), jnp.uint32)
+    # Before anything is drawn the rows given are looked at, by the same code.
+    start = 0 if first is None else -1
+    n_blocks = MANY_BLOCKS if first is None else -(-first.shape[0] // BLOCK)
+    if first is not None:
+        first = jnp.pad(first, ((0, n_blocks * BLOCK - first.shape[0]), (0, 0)))
+    n_rounds = N_BLOCKS // n_blocks
+    n_first = pool.shape[0]
 
     def unfinished(carry: tuple) -> Bool[Array, ""]:
         _, found, i = carry
-        wanted = jnp.where(i < PATIENCE, plenty, enough)
-        return ((i < N_ROUNDS) & (found < wanted)) | ((found == 0) & (i < 2 * N_ROUNDS))
+        wanted = jnp.where(i * n_blocks < PATIENCE, plenty, enough)
+        return ((i < n_rounds) & (found < wanted)) | ((found == 0) & (i < 2 * n_rounds))
 
-    def draw(carry: tuple) -> tuple:
+    def look(carry: tuple) -> tuple:
         pool, found, i = carry
-        base = jax.random.key(jnp.where(i < N_ROUNDS, seed, jnp.uint32(0)))
-        fresh = jax.random.uniform(
-            jax.random.fold_in(base, i % N_ROUNDS), shape, pool.dtype
-        )
-        fresh = codec.snap(fresh)
-        return *_collected(pool, found, fresh, codec.is_feasible(fresh)), i + 1
+        number = jnp.maximum(i, 0) % n_rounds
+        drawn = _draw(codec, jnp.where(i < n_rounds, seed, 0), number, n_blocks)
+        if first is None:
+            # Samples want a statistical generator; candidates do not.
+            shape = n_blocks * BLOCK, codec.n_coordinates
+            own = jax.random.fold_in(key, i)
+            sample = jax.random.uniform(own, shape, jnp.result_type(float))
+            drawn = jnp.where(i < n_rounds, sample, drawn)
+        given = drawn if first is None else jnp.where(i < 0, first, drawn)
+        U, X = codec.snapped(given)
+        ok = codec.is_allowed(X)
+        ok = ok & ((i >= 0) | (jnp.arange(ok.shape[0], dtype=jnp.int32) < n_first))
+        return *_collected(pool, found, U, ok), i + 1
 
-    pool, found, _ = lax.while_loop(unfinished, draw, (pool, found, jnp.int32(0)))
+    carry = pool, jnp.int32(0), jnp.int32(start)
+    pool, found, _ = lax.while_loop(unfinished, look, carry)
     return pool, found
 
 
 def probe(codec: "Codec") -> Bool[Array, ""]:
     """Whether the draws of the last chance of `_search` hold a feasible point."""
-    shape, dtype = (ROUND, codec.n_coordinates), jnp.result_type(float)
 
     def unfinished(carry: tuple) -> Bool[Array, ""]:
-        return ~carry[0] & (carry[1] < N_ROUNDS)
+        return ~carry[0] & (carry[1] < N_BLOCKS // MANY_BLOCKS)
 
-    def draw(carry: tuple) -> tuple:
-        key = jax.random.fold_in(jax.random.key(jnp.uint32(0)), carry[1])
-        fresh = codec.snap(jax.random.uniform(key, shape, dtype))
-        return jnp.any(codec.is_feasible(fresh)), carry[1] + 1
+    def look(carry: tuple) -> tuple:
+        U = _draw(codec, jnp.uint32(0), carry[1], MANY_BLOCKS)
+        return jnp.any(codec.is_feasible(U)), carry[1] + 1
 
-    return lax.while_loop(unfinished, draw, (jnp.asarray(False), jnp.int32(0)))[0]
+    return lax.while_loop(unfinished, look, (jnp.asarray(False), jnp.int32(0)))[0]
+
+
+def _draw(
+    codec: "Codec", seed: Int[Array, ""], number: Int[Array, ""], n_blocks: int
+) -> Float[Array, "m d"]:
+    """Round `number` of uniform points: that many blocks of them."""
+    shape = BLOCK, codec.n_coordinates
+    seed = jnp.asarray(seed).astype(jnp.uint32)
+
+    def block(i: Int[Array, ""]) -> Float[Array, "b d"]:
+        words = jnp.stack([seed, i.astype(jnp.uint32)])
+        return hashed_uniform(words, shape, jnp.result_type(float))
+
+    blocks = number * n_blocks + jnp.arange(n_blocks, dtype=jnp.int32)
+    return jax.vmap(block)(blocks).reshape(-1, shape[1])
 
 
 def _collected(
@@ -150,10 +176,24 @@ def _collected(
 ) -> tuple[Float[Array, "c d"], Int[Array, ""]]:
     """`pool` with the rows of `U` that are `ok` after its first `found`, while it lasts."""
     capacity = pool.shape[0]
-    place = found + jnp.cumsum(ok, dtype=jnp.int32) - 1
-    place = jnp.where(ok, place, capacity)
-    pool = pool.at[place].set(U, mode="drop")
-    return pool, jnp.minimum(found + jnp.sum(ok, dtype=jnp.int32), capacity)
+    count = _running_count(ok)
+    # Row s of the pool gets the row of `U` at which the count reaches s - found + 1: a
+    # gather, far less code than a scatter.
+    wanted = jnp.arange(capacity, dtype=jnp.int32) - found + 1
+    source = jnp.sum(count[None, :] < wanted[:, None], axis=1, dtype=jnp.int32)
+    is_new = (wanted >= 1) & (wanted <= count[-1])
+    pool = jnp.where(is_new[:, None], U[jnp.minimum(source, ok.shape[0] - 1)], pool)
+    return pool, jnp.minimum(found + count[-1], capacity)
+
+
+def _running_count(ok: Bool[Array, " n"]) -> Int[Array, " n"]:
+    """How many are true up to each place; in two steps, which compile to little code."""
+    blocks = ok.reshape(-1, COUNTED)
+    upto = np.tri(COUNTED, dtype=bool)
+    within = jnp.sum(blocks[:, None, :] & upto[None], axis=2, dtype=jnp.int32)
+    before = np.tri(blocks.shape[0], k=-1, dtype=bool)
+    above = jnp.sum(jnp.where(before, within[None, :, -1], 0), 1, dtype=jnp.int32)
+    return (within + above[:, None]).reshape(-1)
 
 
 def _repeated(pool: Float[Array, "c d"], found: Int[Array, ""]) -> Float[Array, "c d"]:

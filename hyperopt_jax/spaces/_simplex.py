@@ -60,13 +60,15 @@ class SimplexSpace(Space):
         safe = jnp.where(u > 0, u, 1.0)
         log_kept = jnp.log(safe) / jnp.asarray(self._powers, u.dtype)
         log_kept = jnp.where(u > 0, log_kept, -jnp.inf)
-        before = jnp.concatenate([jnp.zeros(1, u.dtype), jnp.cumsum(log_kept)])
+        earlier = np.tri(self.n, self.n - 1, k=-1, dtype=bool)
+        before = jnp.sum(jnp.where(earlier, log_kept[None, :], 0.0), axis=1)
         pieces = -jnp.expm1(log_kept) * jnp.exp(before[:-1])
         return jnp.append(pieces, jnp.exp(before[-1]))
 
     def encode(self, value: Float[Array, " n"]) -> Float[Array, " n1"]:
-        # What is left before a piece, added up from the small end to keep its digits.
-        left = jnp.flip(jnp.cumsum(jnp.flip(value)))
+        # What is left before each piece is taken.
+        later = np.tri(self.n, dtype=bool).T
+        left = jnp.sum(jnp.where(later, value[None, :], 0.0), axis=1)
         kept = left[1:] / jnp.where(left[:-1] > 0, left[:-1], 1.0)
         return jnp.clip(kept, 0.0, 1.0) ** jnp.asarray(self._powers, value.dtype)
 

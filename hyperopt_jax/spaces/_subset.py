@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._permutation import SORTED_FROM, ranks_of
 from hyperopt_jax.spaces._simplex import check_size
 
 # The canonical keys of what is in a subset and of what is not. Near one another, so that
@@ -72,8 +73,16 @@ class SubsetSpace(Space):
         return jnp.asarray(float(count) if count < limit else math.inf)
 
     def decode(self, u: Float[Array, " n"]) -> Int[Array, " k"]:
-        _, members = lax.top_k(u, self.k)
-        return jnp.sort(members).astype(jnp.int32)
+        if self.n > SORTED_FROM:
+            return jnp.sort(lax.top_k(u, self.k)[1]).astype(jnp.int32)
+        # The k largest keys are those before which all but k come, in the order of -u.
+        inside = ranks_of(-u) < self.k
+        upto = np.tri(self.n, dtype=bool)
+        place = jnp.sum(inside[None, :] & upto, axis=1, dtype=jnp.int32) - 1
+        things = jnp.arange(self.n, dtype=jnp.int32)
+        slots = jnp.arange(self.k, dtype=jnp.int32)
+        stands = inside[None, :] & (place[None, :] == slots[:, None])
+        return jnp.sum(jnp.where(stands, things[None, :], 0), axis=1, dtype=jnp.int32)
 
     def encode(self, value: Any) -> Float[Array, " n"]:
         members = jnp.round(value).astype(jnp.int32)
