@@ -47,11 +47,13 @@ def candidates(
     shift: Float[Array, " s"],
     incumbent: Float[Array, " d"],
     n: int,
+    codec: Codec | None = None,
 ) -> Float[Array, "n d"]:
     """`n` points of the unit cube: half fill it, half surround the incumbent.
 
     Both halves are a `net` in one dimension more, which the local half uses for the
-    scale of its normal offsets: log-uniform over `LOCAL_SCALES`.
+    scale of its normal offsets: log-uniform over `LOCAL_SCALES`. With a `codec`, choices
+    near the incumbent are drawn anew instead of moved.
     """
     moved = _moved_sobol(shift, n)
     points, extra = moved[:, :-1], moved[:, -1:]
@@ -59,7 +61,10 @@ def candidates(
     scale = jnp.exp(low + (high - low) * extra)
     edge = jnp.finfo(incumbent.dtype).eps
     offsets = scale * ndtri(jnp.clip(points, edge, 1 - edge))
-    around = jnp.clip(incumbent[None, :] + offsets, 0.0, 1.0)
+    if codec is None:
+        around = jnp.clip(incumbent[None, :] + offsets, 0.0, 1.0)
+    else:
+        around = codec.perturb(incumbent[None, :], offsets, points)
     is_local = (np.arange(n) % 2 == 1)[:, None]
     return jnp.where(is_local, around, points)
 
@@ -122,11 +127,14 @@ def maximise(
     is_free: np.ndarray,
     n_restarts: int,
     n_steps: int,
+    codec: Codec | None = None,
 ) -> Float[Array, " d"]:
     """The best point found from the `n_restarts` best rows of `start`.
 
     Coordinates outside the static mask `is_free` stay as they are in `start`, so a
-    discrete coordinate is scored at the value that will be evaluated.
+    discrete coordinate is scored at the value that will be evaluated. With the `codec` of
+    a space with conditions or constraints, refined points that break a constraint are
+    pulled back towards where they started.
     """
     _, chosen = lax.top_k(_finite(score(start)), min(n_restarts, start.shape[0]))
     seeds = start[chosen]
@@ -134,6 +142,9 @@ def maximise(
         return seeds[0]
     free = jnp.asarray(is_free, seeds.dtype)[None, :]
     refined, losses = box_lbfgs(lambda U: -score(U), seeds, n_steps, free)
+    if codec is not None and (codec.has_constraints or codec.is_conditional):
+        refined = codec.pulled_back(seeds, refined)
+        losses = -score(refined)
     return refined[jnp.argmin(losses)]
 
 

@@ -13,6 +13,7 @@ from hyperopt_jax._numerics import hashed_uniform
 from hyperopt_jax.bayesian._state import (
     BayesianSearchState,
     in_cube,
+    kernel_for,
     nugget_for,
     targets_of,
 )
@@ -44,17 +45,21 @@ def propose(
         jnp.pad(trials.mask, pad),
         jnp.pad(trials.succeeded, pad),
     )
-    shape = (optimizer.n_parallel, codec.n_params + 1)
+    shape = (optimizer.n_parallel, codec.n_coordinates + 1)
     shifts = hashed_uniform(key, shape, slots.U.dtype)
     no_model = (trials.n_recorded < optimizer.n_warmup) | ~jnp.any(trials.succeeded)
     U = lax.cond(
         no_model,
-        lambda: _warm_up(optimizer, codec, slots, trials.n_recorded, shifts),
+        lambda: _warm_up(optimizer, codec, slots, trials.n_recorded, shifts, key),
         lambda: _model_based(
             optimizer, codec, slots, trials.n_recorded, state.hyper, shifts, key
         ),
     )
-    return codec.decode(U)
+    if not codec.has_constraints:
+        return codec.decode(U)
+    # Nothing feasible was found at all: the status of the study will say so.
+    lost = jnp.isnan(U).any(axis=1, keepdims=True)
+    return jnp.where(lost, jnp.nan, codec.decode(U))
 
 
 def _warm_up(
@@ -63,9 +68,10 @@ def _warm_up(
     slots: _Slots,
     count: Int[Array, ""],
     shifts: Float[Array, "q s"],
+    key: PRNGKeyArray,
 ) -> Float[Array, "q d"]:
     """A batch chosen without a model, one slot after the other."""
-    centre = jnp.full((1, codec.n_params), 0.5, slots.U.dtype)
+    centre = jnp.full((1, codec.n_coordinates), 0.5, slots.U.dtype)
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
         U, recorded = carry
@@ -74,10 +80,10 @@ def _warm_up(
         if optimizer.warmup == "spread":
             # Before there is anything to be far from, all are equal and the first wins.
             net = jnp.concatenate([centre, net[1:]])
-            points = _feasible(codec, net)
+            points = _feasible(codec, net, jax.random.fold_in(key, i))
             score = maximise.clearance(points, U, recorded)
         else:
-            points = _feasible(codec, net)
+            points = _feasible(codec, net, jax.random.fold_in(key, i))
             score = maximise.draw_order(shift, optimizer.n_candidates)
         u = points[jnp.argmax(_unless_taken(codec, score, points, U, recorded))]
         is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == count + i
@@ -104,9 +110,9 @@ def _model_based(
     n = slots.U.shape[0]
     U, t, recorded, ok = slots
     posterior = condition(
-        optimizer.kernel,
+        kernel_for(optimizer.kernel, codec),
         hyper,
-        U,
+        codec.features(U),
         t,
         recorded,
         nugget_for(optimizer.jitter, n, t.dtype),
@@ -115,30 +121,34 @@ def _model_based(
     incumbent = U[best_row]
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
-        posterior, y_max = carry
+        posterior, U, y_max = carry
         i, shift = slot
 
         def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
-            mean, std = posterior.mean_and_std(points)
+            mean, std = posterior.mean_and_std(codec.features(points))
             value = optimizer.acquisition(mean, std, y_max)
-            return _unless_taken(codec, value, points, posterior.U, posterior.mask)
+            return _unless_taken(codec, value, points, U, posterior.mask)
 
-        start = maximise.candidates(shift, incumbent, optimizer.n_candidates)
+        slot_key = jax.random.fold_in(key, i)
+        start = maximise.candidates(shift, incumbent, optimizer.n_candidates, codec)
         u = maximise.maximise(
             score,
-            _feasible(codec, start),
+            _feasible(codec, start, slot_key),
             ~codec.is_discrete,
             optimizer.n_restarts,
             optimizer.n_lbfgs_steps,
+            codec,
         )
-        mean, std = posterior.mean_and_std(u[None, :])
-        slot_key = jax.random.fold_in(key, i)
+        features = codec.features(u[None, :])
+        mean, std = posterior.mean_and_std(features)
         result = optimizer.hallucination(mean, std, slot_key, y_max)
         result = jnp.asarray(result, t.dtype).reshape(())
-        posterior = posterior.append(u, result, count + i)
-        return (posterior, jnp.maximum(y_max, result)), u
+        posterior = posterior.append(features[0], result, count + i)
+        is_row = jnp.arange(n, dtype=jnp.int32) == count + i
+        U = jnp.where(is_row[:, None], u[None, :], U)
+        return (posterior, U, jnp.maximum(y_max, result)), u
 
-    return _fill_slots(fill, (posterior, t[best_row]), shifts)
+    return _fill_slots(fill, (posterior, U, t[best_row]), shifts)
 
 
 def _fill_slots(
@@ -154,11 +164,14 @@ def _fill_slots(
     return lax.scan(fill, carry, (jnp.arange(q, dtype=jnp.int32), shifts))[1]
 
 
-def _feasible(codec: Codec, points: Float[Array, "m d"]) -> Float[Array, "m d"]:
+def _feasible(
+    codec: Codec, points: Float[Array, "m d"], key: PRNGKeyArray
+) -> Float[Array, "m d"]:
     """`points` at values that can be evaluated; all of them where the space is small."""
     if codec.is_discrete.all():
-        return maximise.enumerated(codec, points)
-    return codec.snap(points)
+        points = maximise.enumerated(codec, points)
+    points, found = codec.feasible(points, key)
+    return jnp.where(found, points, jnp.nan) if codec.has_constraints else points
 
 
 def _unless_taken(
