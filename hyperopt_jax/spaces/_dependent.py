@@ -7,6 +7,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import PyTree
 
+from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces._base import CompositeSpace, Space
 from hyperopt_jax.spaces._choice import OrdinalSpace
@@ -202,7 +203,8 @@ def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
         except ParamsError as error:
             raise SpaceError(f"in the condition on {parent!r}: {error}") from error
     else:
-        if not all(bool(space.contains(value)) for value in values):
+        known = is_concrete(space)
+        if known and not all(bool(space.contains(value)) for value in values):
             raise SpaceError(
                 f"expected values that {parent!r} can have, got {values!r}"
             )

@@ -75,7 +75,10 @@ class ListSpace(CompositeSpace):
     def expand(self, walk: Walk, path: tuple[str, ...], scope: int) -> Any:
         length = walk.leaf(self.length, (*path, "length"), (scope,))
         scopes = tuple(
-            walk.scope((Literal(length.leaf, i + 1, np.inf),))
+            # The first entries are as active as the list itself.
+            scope
+            if i < self.min_length
+            else walk.scope((Literal(length.leaf, i + 1, np.inf),))
             for i in range(self.max_length)
         )
         treedef: Any

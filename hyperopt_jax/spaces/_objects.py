@@ -46,6 +46,7 @@ class Objects:
 
 def same(a: Any, b: Any) -> bool:
     """Whether two objects are one, or of one type and equal."""
+    a, b = (x.item() if isinstance(x, np.generic) else x for x in (a, b))
     if a is b:
         return True
     if type(a) is not type(b):
