@@ -72,13 +72,17 @@ def from_json(text: str, names: Names = False) -> PyTree:
 
 
 def kinds() -> dict[str, type]:
-    """Every kind of space there is now, by name; those of users included."""
+    """Every kind of space there is now, by name; those of users included.
+
+    A kind of this package is never replaced by one that has taken its name.
+    """
     found: dict[str, type] = {"Condition": Condition}
     waiting: list[type] = [Space, CompositeSpace]
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        if not inspect.isabstract(kind):
+        own = kind.__module__.startswith("hyperopt_jax.")
+        if not inspect.isabstract(kind) and (own or kind.__name__ not in found):
             found[kind.__name__] = kind
     return found
 
