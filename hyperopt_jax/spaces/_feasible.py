@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # draws of a block depend on its number only.
 MAX_TRIES, BLOCK = 2**20, 512
 N_BLOCKS = MAX_TRIES // BLOCK
-MANY_BLOCKS, COUNTED = 8, 64
+MANY_BLOCKS, PROBED_BLOCKS, COUNTED = 64, 8, 64
 
 # How many feasible candidates are wanted, and how many do once that took some blocks.
 PLENTY, ENOUGH, PATIENCE = 256, 16, 64
@@ -64,8 +64,7 @@ def sampled(
     codec: "Codec", key: PRNGKeyArray, n: int
 ) -> tuple[Float[Array, "n d"], Bool[Array, ""]]:
     """`n` independent points, uniform on the feasible part of the cube."""
-    pool = jnp.zeros((n, codec.n_coordinates), jnp.result_type(float))
-    pool, found = _search(codec, key, pool, None, n, n)
+    pool, found = _search(codec, key, None, n, n, n)
     return _repeated(pool, found), found > 0
 
 
@@ -74,8 +73,7 @@ def filled(
 ) -> tuple[Float[Array, "n d"], Bool[Array, ""]]:
     """The feasible rows of `U`, snapped, then feasible ones drawn anew, then repeats."""
     n = U.shape[0]
-    enough = min(n, PLENTY), min(n, ENOUGH)
-    pool, found = _search(codec, key, jnp.zeros_like(U), U, *enough)
+    pool, found = _search(codec, key, U, n, min(n, PLENTY), min(n, ENOUGH))
     return _repeated(pool, found), found > 0
 
 
@@ -93,12 +91,12 @@ def pulled_back(
 def _search(
     codec: "Codec",
     key: PRNGKeyArray,
-    pool: Float[Array, "c d"],
     first: Float[Array, "n d"] | None,
+    capacity: int,
     plenty: int,
     enough: int,
 ) -> tuple[Float[Array, "c d"], Int[Array, ""]]:
-    """`pool` filled with feasible points, snapped; and how many were found.
+    """Up to `capacity` feasible points, snapped; the rows found, and how many.
 
     Looks at the rows `first`, then at uniform points until there are `plenty`, or
     `enough` after some blocks, or `MAX_TRIES` were drawn. Where none is found by then there
@@ -106,13 +104,15 @@ def _search(
     a point when the search began.
     """
     seed = jax.random.bits(key, (), jnp.uint32)
-    # Before anything is drawn the rows given are looked at, by the same code.
-    start = 0 if first is None else -1
-    n_blocks = MANY_BLOCKS if first is None else -(-first.shape[0] // BLOCK)
-    if first is not None:
-        first = jnp.pad(first, ((0, n_blocks * BLOCK - first.shape[0]), (0, 0)))
-    n_rounds = N_BLOCKS // n_blocks
-    n_first = pool.shape[0]
+    n_blocks = max(1, min(-(-capacity // BLOCK), MANY_BLOCKS))
+    if first is None:
+        given, start = None, 0
+    else:
+        # Before anything is drawn the rows given are looked at, by the same code.
+        n_blocks = -(-first.shape[0] // BLOCK)
+        given = jnp.pad(first, ((0, n_blocks * BLOCK - first.shape[0]), (0, 0)))
+        start = -1
+    size, n_rounds = n_blocks * BLOCK, N_BLOCKS // n_blocks
 
     def unfinished(carry: tuple) -> Bool[Array, ""]:
         _, found, i = carry
@@ -122,32 +122,36 @@ def _search(
     def look(carry: tuple) -> tuple:
         pool, found, i = carry
         number = jnp.maximum(i, 0) % n_rounds
-        drawn = _draw(codec, jnp.where(i < n_rounds, seed, 0), number, n_blocks)
-        if first is None:
+        U = _draw(codec, jnp.where(i < n_rounds, seed, 0), number, n_blocks)
+        if given is None:
             # Samples want a statistical generator; candidates do not.
-            shape = n_blocks * BLOCK, codec.n_coordinates
-            own = jax.random.fold_in(key, i)
-            sample = jax.random.uniform(own, shape, jnp.result_type(float))
-            drawn = jnp.where(i < n_rounds, sample, drawn)
-        given = drawn if first is None else jnp.where(i < 0, first, drawn)
-        U, X = codec.snapped(given)
+            sample = jax.random.uniform(jax.random.fold_in(key, i), U.shape, U.dtype)
+            U = jnp.where(i < n_rounds, sample, U)
+        else:
+            U = jnp.where(i < 0, given, U)
+        U, X = codec.snapped(U)
         ok = codec.is_allowed(X)
-        ok = ok & ((i >= 0) | (jnp.arange(ok.shape[0], dtype=jnp.int32) < n_first))
-        return *_collected(pool, found, U, ok), i + 1
+        if given is not None:
+            ok = ok & ((i >= 0) | (jnp.arange(size, dtype=jnp.int32) < capacity))
+        U, n = _compacted(U, ok)
+        pool = lax.dynamic_update_slice(pool, U, (found, jnp.int32(0)))
+        return pool, jnp.minimum(found + n, capacity), i + 1
 
+    # Room for a whole round behind the last row that counts.
+    pool = jnp.zeros((capacity + size, codec.n_coordinates), jnp.result_type(float))
     carry = pool, jnp.int32(0), jnp.int32(start)
     pool, found, _ = lax.while_loop(unfinished, look, carry)
-    return pool, found
+    return pool[:capacity], found
 
 
 def probe(codec: "Codec") -> Bool[Array, ""]:
     """Whether the draws of the last chance of `_search` hold a feasible point."""
 
     def unfinished(carry: tuple) -> Bool[Array, ""]:
-        return ~carry[0] & (carry[1] < N_BLOCKS // MANY_BLOCKS)
+        return ~carry[0] & (carry[1] < N_BLOCKS // PROBED_BLOCKS)
 
     def look(carry: tuple) -> tuple:
-        U = _draw(codec, jnp.uint32(0), carry[1], MANY_BLOCKS)
+        U = _draw(codec, jnp.uint32(0), carry[1], PROBED_BLOCKS)
         return jnp.any(codec.is_feasible(U)), carry[1] + 1
 
     return lax.while_loop(unfinished, look, (jnp.asarray(False), jnp.int32(0)))[0]
@@ -168,22 +172,16 @@ def _draw(
     return jax.vmap(block)(blocks).reshape(-1, shape[1])
 
 
-def _collected(
-    pool: Float[Array, "c d"],
-    found: Int[Array, ""],
-    U: Float[Array, "n d"],
-    ok: Bool[Array, " n"],
-) -> tuple[Float[Array, "c d"], Int[Array, ""]]:
-    """`pool` with the rows of `U` that are `ok` after its first `found`, while it lasts."""
-    capacity = pool.shape[0]
+def _compacted(
+    U: Float[Array, "n d"], ok: Bool[Array, " n"]
+) -> tuple[Float[Array, "n d"], Int[Array, ""]]:
+    """The rows that are `ok` first, in their order, and how many they are."""
     count = _running_count(ok)
-    # Row s of the pool gets the row of `U` at which the count reaches s - found + 1: a
-    # gather, far less code than a scatter.
-    wanted = jnp.arange(capacity, dtype=jnp.int32) - found + 1
-    source = jnp.sum(count[None, :] < wanted[:, None], axis=1, dtype=jnp.int32)
-    is_new = (wanted >= 1) & (wanted <= count[-1])
-    pool = jnp.where(is_new[:, None], U[jnp.minimum(source, ok.shape[0] - 1)], pool)
-    return pool, jnp.minimum(found + count[-1], capacity)
+    wanted = jnp.arange(1, ok.shape[0] + 1, dtype=jnp.int32)
+    # Row s is the one at which the count reaches s + 1: a gather, less code than a
+    # scatter or a sort.
+    source = jnp.searchsorted(count, wanted)
+    return U[jnp.minimum(source, ok.shape[0] - 1)], count[-1]
 
 
 def _running_count(ok: Bool[Array, " n"]) -> Int[Array, " n"]:
