@@ -5,7 +5,6 @@ python benchmarks/bench_spaces.py --part estimators --seeds 10 --trials 80
 """
 
 import _report
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,15 +96,16 @@ def codec_call(codec, name):
 
 
 def compile_times(report, args):
-    """Ten leaves and a thousand of the same kinds."""
+    """Ten leaves and a thousand of the same kinds: the first proposal of a search."""
     from hyperopt_jax import (
+        BayesianSearch,
         BooleanSpace,
         ChoiceSpace,
         LinearSpace,
         LogSpace,
         QLinearSpace,
+        RandomSearch,
     )
-    from hyperopt_jax.spaces import Codec
 
     kinds = [
         lambda i: LinearSpace(float(i), i + 1.0),
@@ -114,29 +114,27 @@ def compile_times(report, args):
         lambda i: ChoiceSpace([f"{i}", f"{i}b", None]),
         lambda i: BooleanSpace(),
     ]
+    searches = {
+        "random": lambda space: RandomSearch.init(space),
+        "tuned": lambda space: BayesianSearch.tuned(space, 50, n_parallel=1),
+    }
 
-    def seconds(n):
+    def seconds(name, n):
         space = {f"p{i:04d}": kinds[i % 5](i) for i in range(n)}
-        codec = Codec(space)
-        U = jnp.full((64, codec.n_coordinates), 0.3)
-
-        @eqx.filter_jit  # bounds are arguments, as in a search
-        def tables(codec, U):
-            S, X = codec.snapped(U)
-            return S, X, codec.features(S)
-
+        state, search = searches[name](space)
+        jax.clear_caches()
         with _report.CompileClock() as clock:
-            jax.block_until_ready(tables(codec, U))
+            jax.block_until_ready(search.get_next_params(state, jax.random.key(0)))
         return clock.xla + clock.tracing
 
-    seconds(5)  # what is compiled once for any space
-    base = None
-    for n in (10, 100, 1000):
-        times = [seconds(n) for _ in range(args.rounds)]
-        own = float(np.median(times))
-        base = base or own
-        row = {"leaves": n, "compile s": own, "/ 10 leaves": own / base}
-        report.add("compile time of a space's tables", row)
+    for name in searches:
+        seconds(name, 10)
+        base = None
+        for n in (10, 100, 1000):
+            own = float(np.median([seconds(name, n) for _ in range(args.rounds)]))
+            base = base or own
+            row = {"search": name, "leaves": n, "compile s": own}
+            report.add("compiling a proposal", {**row, "/ 10 leaves": own / base})
 
 
 def categories(report, args):
