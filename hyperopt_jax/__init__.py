@@ -41,12 +41,32 @@ from hyperopt_jax.random import (
     RandomSearchState as RandomSearchState,
 )
 from hyperopt_jax.spaces import (
+    BooleanSpace as BooleanSpace,
+    ChoiceSpace as ChoiceSpace,
+    CompositeSpace as CompositeSpace,
+    Condition as Condition,
+    ConditionalSpace as ConditionalSpace,
+    ConstrainedSpace as ConstrainedSpace,
+    DependentSpace as DependentSpace,
     DiscreteSpace as DiscreteSpace,
+    FixedSpace as FixedSpace,
     LinearSpace as LinearSpace,
+    ListSpace as ListSpace,
+    LogitSpace as LogitSpace,
+    LogNormalSpace as LogNormalSpace,
     LogSpace as LogSpace,
+    NormalSpace as NormalSpace,
+    OrdinalSpace as OrdinalSpace,
+    PermutationSpace as PermutationSpace,
     QLinearSpace as QLinearSpace,
     QLogSpace as QLogSpace,
+    ReverseLogSpace as ReverseLogSpace,
+    SimplexSpace as SimplexSpace,
     Space as Space,
+    SubsetSpace as SubsetSpace,
+    VectorSpace as VectorSpace,
+    active as active,
+    decode_choices as decode_choices,
 )
 
 __version__ = "0.1.0"

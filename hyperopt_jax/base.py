@@ -17,7 +17,7 @@ from hyperopt_jax import _drive, _progress
 from hyperopt_jax._checks import check_int, is_concrete
 from hyperopt_jax._evaluate import Evaluator, Objective, check_objective
 from hyperopt_jax.errors import ParamsError, SettingError, UnknownSettingError
-from hyperopt_jax.spaces import n_params, unravel
+from hyperopt_jax.spaces import n_columns, unravel
 
 
 class OptimizerState(eqx.Module):
@@ -225,7 +225,7 @@ class Optimizer(eqx.Module):
         return state, (unravel(state.space, X), results)
 
     def _empty_history(self, state: Any) -> tuple[PyTree, Float[Array, "0 q"]]:
-        table = jnp.zeros((0, self.n_parallel, n_params(state.space)))
+        table = jnp.zeros((0, self.n_parallel, n_columns(state.space)))
         return unravel(state.space, table), jnp.zeros((0, self.n_parallel))
 
     def _one(
@@ -302,8 +302,15 @@ def best_trial(
     if isinstance(results_hist, list):
         results_hist = np.stack([np.asarray(r) for r in results_hist] or [np.zeros(0)])
         params_hist = jax.tree.map(lambda *leaves: np.stack(leaves), *params_hist)
-    results = np.asarray(results_hist).reshape(-1)
-    params = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1), params_hist)
+    results_hist = np.asarray(results_hist)
+    results = results_hist.reshape(-1)
+    # A leaf has the axes of the results, and then those of a value.
+    params = jax.tree.map(
+        lambda leaf: np.asarray(leaf).reshape(
+            results.size, *np.shape(leaf)[results_hist.ndim :]
+        ),
+        params_hist,
+    )
     best, result = _best_of(params, results, 1.0 if maximize else -1.0)
     if best is None:
         raise ParamsError(

@@ -49,13 +49,15 @@ class Status(enum.IntEnum):
 
     `OK`: nothing to report. `BUFFER_FULL`: results were told after the buffer was
     full and were not kept. `EXHAUSTED`: a finite search was asked past its end and
-    wrapped round. Read it with `Status(int(state.status))`; `Status.sentence` says it
+    wrapped round. `INFEASIBLE`: no point that satisfies the constraints was found, and
+    NaN proposed. Read it with `Status(int(state.status))`; `Status.sentence` says it
     in words.
     """
 
     OK = 0
     BUFFER_FULL = 1
     EXHAUSTED = 2
+    INFEASIBLE = 3
 
     @property
     def sentence(self) -> str:
@@ -72,5 +74,9 @@ _SENTENCES = {
     Status.EXHAUSTED: (
         "Every point of the search had been proposed, so earlier points were "
         "proposed again; ask for fewer iterations."
+    ),
+    Status.INFEASIBLE: (
+        "No point that satisfies the constraints was found among two million samples; "
+        "loosen the constraints, or narrow the bounds to where they can hold."
     ),
 }

@@ -11,10 +11,14 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from hyperopt_jax._checks import check_int, check_state, is_concrete
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
-from hyperopt_jax.errors import ExhaustedError, SpaceError, Status
-from hyperopt_jax.spaces import check_space, is_space, n_points, ravel, unravel
-
-MAX_POINTS = 10_000_000
+from hyperopt_jax.errors import ExhaustedError, Status
+from hyperopt_jax.spaces import (
+    all_points,
+    check_finite,
+    check_space,
+    ravel,
+    unravel,
+)
 
 
 class GridSearchState(OptimizerState):
@@ -34,7 +38,8 @@ class GridSearch(Optimizer):
 
     Use it for small spaces that must be covered completely. The last parameter varies
     fastest, as in `itertools.product`. No point is dropped: where the grid is no
-    multiple of `n_parallel`, the last batch is filled up from the front.
+    multiple of `n_parallel`, the last batch is filled up from the front. Configurations
+    that differ in inactive parameters only are one point, and infeasible ones are none.
 
     Args:
         shuffle: whether to visit the points in random order.
@@ -144,27 +149,8 @@ class GridSearch(Optimizer):
 def _grid(space: PyTree) -> Shaped[Array, "n_total n_params"]:
     """All points, the last parameter varying fastest."""
     check_space(space)
-    leaves = jax.tree_util.tree_leaves_with_path(space, is_leaf=is_space)
-    for path, leaf in leaves:
-        if not leaf.is_discrete:
-            raise SpaceError(
-                f"expected spaces with finitely many values for GridSearch, got "
-                f"{type(leaf).__name__} at {jax.tree_util.keystr(path) or 'the root'}; "
-                f"use a DiscreteSpace or a QLinearSpace"
-            )
-    if not is_concrete(space):
-        raise SpaceError(
-            "expected concrete bounds for GridSearch.init, got traced ones; the bounds "
-            "fix the size of the grid: call init outside jit and vmap"
-        )
-    total = n_points(space)
-    if total > MAX_POINTS:
-        raise SpaceError(
-            f"expected a grid of at most {MAX_POINTS} points, got {total:.3g}; "
-            f"use RandomSearch or BayesianSearch"
-        )
-    axes = [np.asarray(leaf.points()) for _, leaf in leaves]
-    columns = np.meshgrid(*axes, indexing="ij")
-    whole = all(np.issubdtype(axis.dtype, np.integer) for axis in axes)
-    dtype = np.result_type(*axes) if whole else jnp.result_type(float)
-    return jnp.asarray(np.stack([c.reshape(-1).astype(dtype) for c in columns], axis=1))
+    check_finite(space, "GridSearch")
+    columns = all_points(space)
+    whole = all(np.issubdtype(c.dtype, np.integer) for c in columns)
+    dtype = np.result_type(*columns) if whole else jnp.result_type(float)
+    return jnp.asarray(np.stack([c.astype(dtype) for c in columns], axis=1))

@@ -12,6 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from hyperopt_jax._checks import check_choice, check_number
@@ -47,6 +48,28 @@ class BaseKernel(eqx.Module):
         scale = self.length_scale if length_scale is None else length_scale
         inverse = 1 / jnp.broadcast_to(jnp.asarray(scale, x.dtype), (1, x.shape[1]))
         return self.correlation(squared_distance(x * inverse, y * inverse))
+
+
+class TiedKernel(BaseKernel):
+    """A kernel over columns of which some share a length scale.
+
+    `groups` says which length scale each column has; the kernel is then called with one
+    number a group. Searches wrap their kernel in it where a parameter has more than one
+    column, such as a choice.
+    """
+
+    length_scale: float
+    kernel: BaseKernel
+    groups: tuple[int, ...] = eqx.field(static=True)
+
+    def correlation(self, r2: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.kernel.correlation(r2)
+
+    def __call__(self, x: Any, y: Any, length_scale: Any = None) -> Float[Array, "n m"]:
+        scale = self.length_scale if length_scale is None else length_scale
+        if jnp.ndim(scale):
+            scale = jnp.asarray(scale)[np.asarray(self.groups)]
+        return self.kernel(x, y, scale)
 
 
 class RBF(BaseKernel):

@@ -57,11 +57,13 @@ def candidates(
     incumbent: Float[Array, " d"],
     box: Box,
     n: int,
+    codec: Codec | None = None,
 ) -> Float[Array, "n d"]:
     """`n` points of a box: half fill it, half surround the incumbent.
 
     Both halves are a `net` in one dimension more, which the local half uses for the
     scale of its normal offsets: log-uniform over `LOCAL_SCALES`, in widths of the box.
+    With a `codec`, choices near the incumbent are drawn anew instead of moved.
     """
     moved = _moved_sobol(shift, n)
     points, extra = moved[:, :-1], moved[:, -1:]
@@ -70,10 +72,13 @@ def candidates(
     edge = jnp.finfo(incumbent.dtype).eps
     offsets = scale * ndtri(jnp.clip(points, edge, 1 - edge))
     width = (box.high - box.low)[None, :]
+    offsets = offsets * width
+    if codec is None:
+        around = incumbent[None, :] + offsets
+    else:
+        around = codec.perturb(incumbent[None, :], offsets, points)
     is_local = (np.arange(n) % 2 == 1)[:, None]
-    around = incumbent[None, :] + offsets * width
-    filling = box.low[None, :] + points * width
-    chosen = jnp.where(is_local, around, filling)
+    chosen = jnp.where(is_local, around, box.low[None, :] + points * width)
     return jnp.clip(chosen, box.low[None, :], box.high[None, :])
 
 
@@ -136,11 +141,14 @@ def maximise(
     is_free: np.ndarray,
     n_restarts: int,
     n_steps: int,
+    codec: Codec | None = None,
 ) -> Float[Array, " d"]:
     """The best point of `box` found from the `n_restarts` best rows of `start`.
 
     Coordinates outside the static mask `is_free` stay as they are in `start`, so a
-    discrete coordinate is scored at the value that will be evaluated.
+    discrete coordinate is scored at the value that will be evaluated. With the `codec` of
+    a space with conditions or constraints, refined points that break a constraint are
+    pulled back towards where they started.
     """
     _, chosen = lax.top_k(_finite(score(start)), min(n_restarts, start.shape[0]))
     seeds = start[chosen]
@@ -148,14 +156,17 @@ def maximise(
         return seeds[0]
     free = jnp.asarray(is_free, seeds.dtype)[None, :]
     low, width = box.low[None, :], (box.high - box.low)[None, :]
-    flat = width <= 0
-    inside = jnp.where(flat, 0.5, (seeds - low) / jnp.where(flat, 1.0, width))
+    # A coordinate without room stands in the middle of the nothing it has.
+    inside = jnp.where(width > 0, (seeds - low) / jnp.where(width > 0, width, 1.0), 0.5)
     refined, losses = box_lbfgs(
         lambda V: -score(low + V * width), inside, n_steps, free
     )
     # A coordinate that may not move is told exactly as it came.
-    u = low[0] + refined[jnp.argmin(losses)] * width[0]
-    return u if is_free.all() else jnp.where(is_free, u, seeds[jnp.argmin(losses)])
+    refined = jnp.where(free > 0, low + refined * width, seeds)
+    if codec is not None and (codec.has_constraints or codec.is_conditional):
+        refined = codec.pulled_back(seeds, refined)
+        losses = -score(refined)
+    return refined[jnp.argmin(losses)]
 
 
 def box_lbfgs(

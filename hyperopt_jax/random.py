@@ -3,7 +3,6 @@
 from typing import Any, Self
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
@@ -85,5 +84,5 @@ def _sample(
     optimizer: RandomSearch, state: RandomSearchState, key: PRNGKeyArray
 ) -> Float[Array, "q d"]:
     codec = Codec(state.space)
-    shape = (optimizer.n_parallel, codec.n_params)
-    return codec.decode(jax.random.uniform(key, shape, jnp.result_type(float)))
+    U, found = codec.sample(key, optimizer.n_parallel)
+    return jnp.where(found, codec.decode(U), jnp.nan)

@@ -63,11 +63,53 @@ SEARCHES = [
 
 SPACES = {
     "linear": lambda: hj.LinearSpace(-2.0, 3.0),
+    "linear-step": lambda: hj.LinearSpace(0.0, 1.0, step=0.25),
     "log": lambda: hj.LogSpace(1e-4, 1.0),
+    "log-step": lambda: hj.LogSpace(1.0, 9.0, step=2.0),
     "qlinear": lambda: hj.QLinearSpace(-1, 3),
+    "qlinear-step": lambda: hj.QLinearSpace(1, 9, step=4),
     "qlog": lambda: hj.QLogSpace(1, 100),
     "discrete": lambda: hj.DiscreteSpace([16, 64, 32]),
     "discrete-float": lambda: hj.DiscreteSpace([0.5, 0.1]),
+    "reverse-log": lambda: hj.ReverseLogSpace(0.5, 0.999),
+    "logit": lambda: hj.LogitSpace(0.01, 0.99),
+    "normal": lambda: hj.NormalSpace(0.0, 1.0, -2.0, 3.0),
+    "lognormal": lambda: hj.LogNormalSpace(1e-3, 10.0),
+    "choice": lambda: hj.ChoiceSpace(["a", None, 3]),
+    "ordinal": lambda: hj.OrdinalSpace(["small", "large"]),
+    "boolean": lambda: hj.BooleanSpace(),
+    "fixed": lambda: hj.FixedSpace(2.5),
+    "fixed-object": lambda: hj.FixedSpace("adam"),
+    "vector": lambda: hj.VectorSpace(hj.LogSpace(1e-4, 1.0), (2, 2)),
+    "vector-choice": lambda: hj.VectorSpace(hj.ChoiceSpace(["a", "b", "c"]), 2),
+    "simplex": lambda: hj.SimplexSpace(3),
+    "permutation": lambda: hj.PermutationSpace(4),
+    "subset": lambda: hj.SubsetSpace(5, 2),
+}
+
+COMPOSITES = {
+    "conditional": lambda: hj.ConditionalSpace(
+        {
+            "svm": {
+                "C": hj.LogSpace(1e-3, 1e3),
+                "kernel": hj.ConditionalSpace(
+                    {"rbf": {"gamma": hj.LogSpace(1e-4, 1.0)}, "linear": {}}
+                ),
+            },
+            "forest": {"trees": hj.QLogSpace(10, 500)},
+        }
+    ),
+    "list": lambda: hj.ListSpace(
+        {"width": hj.QLinearSpace(1, 9), "act": hj.ChoiceSpace(["a", "b", "c"])}, 3
+    ),
+    "dependent": lambda: hj.DependentSpace(
+        {"kind": hj.ChoiceSpace(["p", "q"]), "x": hj.LinearSpace(0.0, 1.0)},
+        when={"x": hj.Condition("kind", is_in=["q"])},
+    ),
+    "constrained": lambda: hj.ConstrainedSpace(
+        {"a": hj.LinearSpace(0.0, 1.0), "b": hj.QLinearSpace(1, 9)},
+        lambda p: p["a"] * p["b"].astype(p["a"].dtype) <= 1.0,
+    ),
 }
 
 KERNELS = {
@@ -95,13 +137,45 @@ HALLUCINATIONS = {
 
 
 def mixed_space() -> dict[str, Any]:
-    """Every kind of space, nested."""
+    """Every kind of number, nested."""
     return {
         "linear": SPACES["linear"](),
         "nested": [SPACES["log"](), (SPACES["qlinear"](), SPACES["qlog"]())],
         "discrete": SPACES["discrete"](),
         "discrete-float": SPACES["discrete-float"](),
     }
+
+
+def every_space() -> dict[str, Any]:
+    """Every kind of leaf and of composite node."""
+    rows = SPACES | COMPOSITES
+    return {name: make() for name, make in rows.items()}
+
+
+def structured_space() -> Any:
+    """Categories, conditions, a list and a constraint over all of it."""
+    return hj.ConstrainedSpace(
+        {
+            "model": COMPOSITES["conditional"](),
+            "widths": hj.ListSpace(hj.QLogSpace(1, 9), 3),
+            "rate": SPACES["log"](),
+        },
+        lambda p: p["rate"] <= 0.5 / p["widths"]["length"].astype(p["rate"].dtype),
+    )
+
+
+def finite_structured_space() -> Any:
+    """Finite parts with conditions and a constraint: 3 (4 + 1) 6 - 12 points."""
+    return hj.ConstrainedSpace(
+        {
+            "kind": hj.ConditionalSpace({"a": {"k": hj.QLinearSpace(1, 4)}, "b": {}}),
+            "act": SPACES["choice"](),
+            "order": hj.PermutationSpace(3),
+        },
+        lambda p: (
+            (p["kind"]["choice"] == 1) | (p["kind"]["a"]["k"] > 1) | (p["act"] == 0)
+        ),
+    )
 
 
 def finite_space() -> dict[str, Any]:
@@ -123,7 +197,7 @@ def loss(key: Any, params: Any) -> Any:
     total = jnp.zeros(())
     for i, leaf in enumerate(_leaves(params)):
         value = leaf.astype(total.dtype)
-        total = total + (jnp.tanh(value / 10) - 0.1 * (i + 1)) ** 2
+        total = total + jnp.sum((jnp.tanh(value / 10) - 0.1 * (i + 1)) ** 2)
     return total
 
 

@@ -15,6 +15,7 @@ from hyperopt_jax.bayesian import _region as region
 from hyperopt_jax.bayesian._state import (
     BayesianSearchState,
     in_cube,
+    kernel_for,
     nugget_for,
     targets_of,
 )
@@ -53,17 +54,21 @@ def propose(
         jnp.pad(trials.mask, pad),
         jnp.pad(trials.succeeded, pad),
     )
-    shape = (optimizer.n_parallel, codec.n_params + 1)
+    shape = (optimizer.n_parallel, codec.n_coordinates + 1)
     shifts = hashed_uniform(key, shape, slots.U.dtype)
     no_model = (trials.n_recorded < optimizer.n_warmup) | ~jnp.any(trials.succeeded)
     U = lax.cond(
         no_model,
-        lambda: _warm_up(optimizer, codec, slots, trials.n_recorded, shifts),
+        lambda: _warm_up(optimizer, codec, slots, trials.n_recorded, shifts, key),
         lambda: _model_based(
             optimizer, codec, slots, trials.n_recorded, state.hyper, shifts, key
         ),
     )
-    return codec.decode(U)
+    if not codec.has_constraints:
+        return codec.decode(U)
+    # Nothing feasible was found at all: the status of the study will say so.
+    lost = jnp.isnan(U).any(axis=1, keepdims=True)
+    return jnp.where(lost, jnp.nan, codec.decode(U))
 
 
 def _warm_up(
@@ -72,9 +77,10 @@ def _warm_up(
     slots: _Slots,
     count: Int[Array, ""],
     shifts: Float[Array, "q s"],
+    key: PRNGKeyArray,
 ) -> Float[Array, "q d"]:
     """A batch chosen without a model, one slot after the other."""
-    centre = jnp.full((1, codec.n_params), 0.5, slots.U.dtype)
+    centre = jnp.full((1, codec.n_coordinates), 0.5, slots.U.dtype)
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
         U, recorded = carry
@@ -83,10 +89,10 @@ def _warm_up(
         if optimizer.warmup == "spread":
             # Before there is anything to be far from, all are equal and the first wins.
             net = jnp.concatenate([centre, net[1:]])
-            points = _feasible(codec, net)
+            points = _feasible(codec, net, jax.random.fold_in(key, i))
             score = maximise.clearance(points, U, recorded)
         else:
-            points = _feasible(codec, net)
+            points = _feasible(codec, net, jax.random.fold_in(key, i))
             score = maximise.draw_order(shift, optimizer.n_candidates)
         u = points[jnp.argmax(_unless_taken(codec, score, points, U, recorded))]
         is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == count + i
@@ -110,46 +116,49 @@ def _model_based(
     Each proposal is added to the posterior with a hallucinated result before the next
     slot is filled.
     """
-    U, t, _, ok = slots
-    so_far = region.progress(U, t, ok, count)
-    incumbent, value = U[so_far.best_row], t[so_far.best_row]
-    models, uses_local = _models(
-        optimizer, codec, slots, hyper, incumbent, value, so_far.failures
-    )
+    so_far = region.progress(slots.U, slots.targets, slots.succeeded, count)
+    incumbent = slots.U[so_far.best_row]
+    models, uses_local = _models(optimizer, codec, slots, hyper, so_far)
     grown, fixed = eqx.partition(models, eqx.is_array)
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
-        grown, y_max = carry
+        grown, U, y_max = carry
         models = eqx.combine(grown, fixed)
         i, shift = slot
         failures = so_far.failures + i
         local = uses_local & region.is_local(failures, optimizer.n_local)
         posterior = _model_of(models, local)
-        low, high = region.box(incumbent, so_far.step, failures, optimizer.n_local)
-        box = maximise.Box(*region.everywhere(local, low, high))
+        box = region.box(incumbent, so_far.step, failures, optimizer.n_local, codec)
+        box = region.everywhere_unless(local, box)
 
         def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
-            mean, std = posterior.mean_and_std(points)
+            mean, std = posterior.mean_and_std(codec.features(points))
             value = optimizer.acquisition(mean, std, y_max)
-            return _unless_taken(codec, value, points, posterior.U, posterior.mask)
+            return _unless_taken(codec, value, points, U, posterior.mask)
 
-        start = maximise.candidates(shift, incumbent, box, optimizer.n_candidates)
+        slot_key = jax.random.fold_in(key, i)
+        n = optimizer.n_candidates
+        start = maximise.candidates(shift, incumbent, box, n, codec)
         u = maximise.maximise(
             score,
-            _feasible(codec, start),
+            _feasible(codec, start, slot_key),
             box,
             ~codec.is_discrete,
             optimizer.n_restarts,
             optimizer.n_lbfgs_steps,
+            codec,
         )
-        mean, std = posterior.mean_and_std(u[None, :])
-        slot_key = jax.random.fold_in(key, i)
+        features = codec.features(u[None, :])
+        mean, std = posterior.mean_and_std(features)
         result = optimizer.hallucination(mean, std, slot_key, y_max)
-        result = jnp.asarray(result, t.dtype).reshape(())
-        grown = eqx.filter(_grown(models, u, result, count + i), eqx.is_array)
-        return (grown, jnp.maximum(y_max, result)), u
+        result = jnp.asarray(result, y_max.dtype).reshape(())
+        models = _grown(models, features[0], result, count + i)
+        is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == count + i
+        U = jnp.where(is_row[:, None], u[None, :], U)
+        return (eqx.filter(models, eqx.is_array), U, jnp.maximum(y_max, result)), u
 
-    return _fill_slots(fill, (grown, value), shifts)
+    carry = (grown, slots.U, slots.targets[so_far.best_row])
+    return _fill_slots(fill, carry, shifts)
 
 
 def _models(
@@ -157,30 +166,30 @@ def _models(
     codec: Codec,
     slots: _Slots,
     hyper: Hyperparameters,
-    incumbent: Float[Array, " d"],
-    value: Float[Array, ""],
-    failures: Int[Array, ""],
+    so_far: region.Progress,
 ) -> tuple[Posterior, Bool[Array, ""]]:
     """The posterior that a batch needs, and whether it may use the local one.
 
     One where the kind of the only slot is known; for more slots the global and the
     local one, stacked.
     """
-    U, t, recorded, ok = slots
-    nugget = nugget_for(optimizer.jitter, U.shape[0], t.dtype)
+    F, t = codec.features(slots.U), slots.targets
+    kernel = kernel_for(optimizer.kernel, codec)
+    nugget = nugget_for(optimizer.jitter, t.shape[0], t.dtype)
 
     def posterior(local: Local | None) -> Posterior:
-        return condition(optimizer.kernel, hyper, U, t, recorded, nugget, local)
+        return condition(kernel, hyper, F, t, slots.recorded, nugget, local)
 
     if optimizer.n_local == 0 or codec.is_discrete.all():
         return posterior(None), jnp.asarray(False)
     uses_local = jnp.exp(hyper.log_noise) < region.MAX_NOISE_VARIANCE
     if optimizer.n_parallel == 1:
-        uses_local = uses_local & region.is_local(failures, optimizer.n_local)
+        uses_local = uses_local & region.is_local(so_far.failures, optimizer.n_local)
+    centre, value = F[so_far.best_row], t[so_far.best_row]
     taylor = lax.cond(
         uses_local,
-        lambda: expand(U, t, ok, incumbent, value),
-        lambda: Taylor(incumbent, jnp.ones_like(value), jnp.ones_like(value)),
+        lambda: expand(F, t, slots.succeeded, centre, value),
+        lambda: Taylor(centre, jnp.ones_like(value), jnp.ones_like(value)),
     )
     if optimizer.n_parallel == 1:
         return posterior(Local(taylor, value, uses_local)), uses_local
@@ -198,12 +207,12 @@ def _model_of(models: Posterior, local: Bool[Array, ""]) -> Posterior:
 
 
 def _grown(
-    models: Posterior, u: Float[Array, " d"], result: Float[Array, ""], row: Array
+    models: Posterior, f: Float[Array, " p"], result: Float[Array, ""], row: Array
 ) -> Posterior:
-    """One model or the stacked two with one more observation."""
+    """One model or the stacked two with one more observation, at the features `f`."""
     if models.t.ndim == 1:
-        return models.append(u, result, row)
-    return eqx.filter_vmap(lambda model: model.append(u, result, row))(models)
+        return models.append(f, result, row)
+    return eqx.filter_vmap(lambda model: model.append(f, result, row))(models)
 
 
 def _fill_slots(
@@ -219,11 +228,14 @@ def _fill_slots(
     return lax.scan(fill, carry, (jnp.arange(q, dtype=jnp.int32), shifts))[1]
 
 
-def _feasible(codec: Codec, points: Float[Array, "m d"]) -> Float[Array, "m d"]:
+def _feasible(
+    codec: Codec, points: Float[Array, "m d"], key: PRNGKeyArray
+) -> Float[Array, "m d"]:
     """`points` at values that can be evaluated; all of them where the space is small."""
     if codec.is_discrete.all():
-        return maximise.enumerated(codec, points)
-    return codec.snap(points)
+        points = maximise.enumerated(codec, points)
+    points, found = codec.feasible(points, key)
+    return jnp.where(found, points, jnp.nan) if codec.has_constraints else points
 
 
 def _unless_taken(

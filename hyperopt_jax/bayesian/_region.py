@@ -7,8 +7,10 @@ or repeated study makes the same choices.
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int
+
+from hyperopt_jax.maximise import Box
+from hyperopt_jax.spaces import Codec
 
 # After a cycle's local trials failed, this many search everywhere before the next cycle.
 GLOBAL_TRIALS = 2
@@ -64,23 +66,20 @@ def box(
     step: Float[Array, ""],
     failures: Int[Array, ""],
     n_local: int,
-) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-    """The lower and upper corner of the region around the incumbent, in the cube."""
+    codec: Codec,
+) -> Box:
+    """The region around the incumbent; its choices stay as they are."""
     cycle = n_local + GLOBAL_TRIALS
     halvings = failures % cycle + jnp.minimum(failures // cycle, MAX_CYCLES)
     shrunk = GROWTH * step * SHRINK ** halvings.astype(step.dtype)
     # Below this a move is lost in the rounding of a coordinate.
     least = 16 * float(jnp.finfo(step.dtype).eps)
     reach = jnp.clip(shrunk, least, 0.5)
-    return jnp.maximum(incumbent - reach, 0.0), jnp.minimum(incumbent + reach, 1.0)
+    if codec.is_nominal.any():
+        reach = jnp.where(codec.is_nominal, 0.0, reach)
+    return Box(jnp.maximum(incumbent - reach, 0.0), jnp.minimum(incumbent + reach, 1.0))
 
 
-def everywhere(
-    in_region: Bool[Array, ""],
-    low: Float[Array, " d"],
-    high: Float[Array, " d"],
-) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-    """The region where it is in use, else the whole cube."""
-    return lax.select(in_region, low, jnp.zeros_like(low)), lax.select(
-        in_region, high, jnp.ones_like(high)
-    )
+def everywhere_unless(local: Bool[Array, ""], region: Box) -> Box:
+    """The region for a local trial, else the whole cube."""
+    return Box(jnp.where(local, region.low, 0.0), jnp.where(local, region.high, 1.0))

@@ -32,7 +32,7 @@ from hyperopt_jax.bayesian._state import BayesianSearchState
 from hyperopt_jax.bayesian._tell import tell
 from hyperopt_jax.errors import ParamsError, SettingError
 from hyperopt_jax.kernels import BaseKernel, Matern
-from hyperopt_jax.spaces import check_space, n_params, ravel, unravel
+from hyperopt_jax.spaces import check_space, n_columns, n_groups, ravel, unravel
 
 # Trials run on buffers of 128, 512, 2048, ... rows, so that a trial costs what the
 # trials so far make it cost, and not what `n_max` would. Each size is compiled anew, so
@@ -135,16 +135,15 @@ class BayesianSearch(Optimizer):
         """
         check_space(space)
         optimizer = make(cls, settings)
-        d = n_params(space)
         # Concrete even where init is traced: a fresh study's size is then known, and
         # its first trials run on small buffers under jit and vmap too.
         with jax.ensure_compile_time_eval():
-            trials = history.empty(check_int("n_max", n_max, 1), d)
+            trials = history.empty(check_int("n_max", n_max, 1), n_columns(space))
         start = jnp.log(jnp.asarray(optimizer.kernel.length_scale, trials.y.dtype))
         state = BayesianSearchState(
             space,
             *trials,
-            log_length_scale=jnp.broadcast_to(start, (d,)),
+            log_length_scale=jnp.broadcast_to(start, (n_groups(space),)),
             log_amplitude=jnp.zeros((), start.dtype),
             log_noise=jnp.asarray(LOG_NOISE_START, start.dtype),
             status=jnp.zeros((), jnp.int32),
@@ -171,7 +170,7 @@ class BayesianSearch(Optimizer):
             SpaceError, SettingError, UnknownSettingError: as in `init`.
         """
         check_space(space)
-        d = n_params(space)
+        d = n_groups(space)
         quarter = max(1, check_int("n_max", n_max, 1) // 4)
         recommended = {
             "kernel": Matern(length_scale=0.5 * math.sqrt(d), nu=2.5),
@@ -224,7 +223,7 @@ class BayesianSearch(Optimizer):
 
         Args:
             results: (q,) numbers.
-            params: the pytree that was proposed, or a raw (q, n_params) table.
+            params: the pytree that was proposed, or a raw (q, n_columns) table.
 
         Raises:
             StateError: a state of another search.

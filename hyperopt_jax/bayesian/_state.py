@@ -9,26 +9,27 @@ from hyperopt_jax import history
 from hyperopt_jax._numerics import masked_quartiles
 from hyperopt_jax.base import OptimizerState
 from hyperopt_jax.gp import Hyperparameters
+from hyperopt_jax.kernels import BaseKernel, TiedKernel
 from hyperopt_jax.spaces import Codec
 
 
 class BayesianSearchState(OptimizerState):
     """What a Bayesian search knows.
 
-    `X (n_max, n_params)`: parameter values as the user sees them; `y (n_max,)`: raw
+    `X (n_max, n_columns)`: parameter values as the user sees them; `y (n_max,)`: raw
     results, 0 for a failed trial; `mask (n_max,)`: rows that hold a trial; `failed
-    (n_max,)`: those whose result was not finite. `log_length_scale (n_params,)`,
+    (n_max,)`: those whose result was not finite. `log_length_scale (n_groups,)`,
     `log_amplitude`, `log_noise`: logarithms of the surrogate's hyperparameters, lengths
     in the unit cube, variances in units of the results' variance. `status`:
     `Status.BUFFER_FULL` once results had to be dropped.
     """
 
     space: PyTree
-    X: Float[Array, "n_max n_params"]
+    X: Float[Array, "n_max n_columns"]
     y: Float[Array, " n_max"]
     mask: Bool[Array, " n_max"]
     failed: Bool[Array, " n_max"]
-    log_length_scale: Float[Array, " n_params"]
+    log_length_scale: Float[Array, " n_groups"]
     log_amplitude: Float[Array, ""]
     log_noise: Float[Array, ""]
     status: Int[Array, ""]
@@ -54,6 +55,14 @@ def in_cube(codec: Codec, trials: history.Trials) -> Float[Array, "c d"]:
     U = codec.encode(trials.X)
     known = trials.mask[:, None] & ~jnp.isnan(U)
     return jnp.clip(jnp.where(known, U, 0.5), 0.0, 1.0)
+
+
+def kernel_for(kernel: BaseKernel, codec: Codec) -> BaseKernel:
+    """`kernel` on the features of a space, one length scale a group of them."""
+    groups = codec.feature_groups.tolist()
+    if groups == list(range(len(groups))):
+        return kernel
+    return TiedKernel(kernel.length_scale, kernel, tuple(groups))
 
 
 def targets_of(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:

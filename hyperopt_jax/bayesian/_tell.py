@@ -10,12 +10,13 @@ from hyperopt_jax import history
 from hyperopt_jax.bayesian._state import (
     BayesianSearchState,
     in_cube,
+    kernel_for,
     nugget_for,
     targets_of,
 )
 from hyperopt_jax.errors import Status
 from hyperopt_jax.gp import Hyperparameters, fit
-from hyperopt_jax.spaces import Codec
+from hyperopt_jax.spaces import Codec, is_constrained
 
 if TYPE_CHECKING:
     from hyperopt_jax.bayesian._search import BayesianSearch
@@ -42,13 +43,16 @@ def tell(
             lambda: _tuned_hyper(optimizer, state, trials),
             lambda: hyper,
         )
-    full = jnp.asarray(Status.BUFFER_FULL, jnp.int32)
+    status = jnp.where(had_room, state.status, jnp.int32(Status.BUFFER_FULL))
+    if is_constrained(state.space):
+        lost = jnp.any(jnp.isnan(X))
+        status = jnp.where(lost, jnp.int32(Status.INFEASIBLE), status)
     return state.replace(
         **trials._asdict(),
         log_length_scale=hyper.log_length_scale,
         log_amplitude=hyper.log_amplitude,
         log_noise=hyper.log_noise,
-        status=jnp.where(had_room, state.status, full),
+        status=status,
     )
 
 
@@ -58,10 +62,11 @@ def _tuned_hyper(
     rows = _fit_rows(trials)
     ok = trials.succeeded
     t = jnp.where(ok, targets_of(trials, optimizer.maximize), 0.0)
+    codec = Codec(state.space)
     return fit(
-        optimizer.kernel,
+        kernel_for(optimizer.kernel, codec),
         state.hyper,
-        in_cube(Codec(state.space), trials)[rows],
+        codec.features(in_cube(codec, trials))[rows],
         t[rows],
         ok[rows],
         nugget_for(optimizer.jitter, rows.shape[0], t.dtype),

@@ -1,17 +1,68 @@
 """Search spaces: leaves of any pytree, and the codec that maps them to the unit cube."""
 
-from hyperopt_jax.spaces._base import Space as Space
-from hyperopt_jax.spaces._codec import (
-    Codec as Codec,
+from hyperopt_jax.spaces._base import CompositeSpace as CompositeSpace, Space as Space
+from hyperopt_jax.spaces._checked import (
     check_space as check_space,
+    is_constrained as is_constrained,
     is_space as is_space,
-    n_params as n_params,
+)
+from hyperopt_jax.spaces._choice import (
+    BooleanSpace as BooleanSpace,
+    ChoiceSpace as ChoiceSpace,
+    OrdinalSpace as OrdinalSpace,
+)
+from hyperopt_jax.spaces._codec import Codec as Codec
+from hyperopt_jax.spaces._conditional import ConditionalSpace as ConditionalSpace
+from hyperopt_jax.spaces._constrained import ConstrainedSpace as ConstrainedSpace
+from hyperopt_jax.spaces._dependent import (
+    Condition as Condition,
+    DependentSpace as DependentSpace,
+)
+from hyperopt_jax.spaces._describe import describe as describe
+from hyperopt_jax.spaces._discrete import DiscreteSpace as DiscreteSpace
+from hyperopt_jax.spaces._enumerate import (
+    all_points as all_points,
+    check_finite as check_finite,
+    enumerate_space as enumerate_space,
     n_points as n_points,
+)
+from hyperopt_jax.spaces._fixed import FixedSpace as FixedSpace
+from hyperopt_jax.spaces._json import from_json as from_json, to_json as to_json
+from hyperopt_jax.spaces._linear import LinearSpace as LinearSpace
+from hyperopt_jax.spaces._list import ListSpace as ListSpace
+from hyperopt_jax.spaces._log import LogSpace as LogSpace
+from hyperopt_jax.spaces._logit import (
+    LogitSpace as LogitSpace,
+    ReverseLogSpace as ReverseLogSpace,
+)
+from hyperopt_jax.spaces._normal import (
+    LogNormalSpace as LogNormalSpace,
+    NormalSpace as NormalSpace,
+)
+from hyperopt_jax.spaces._operations import (
+    Parts as Parts,
+    active as active,
+    contains as contains,
+    decode as decode,
+    decode_choices as decode_choices,
+    encode as encode,
+    flatten as flatten,
+    merge as merge,
+    names as names,
+    sample as sample,
+    split as split,
+    unflatten as unflatten,
+)
+from hyperopt_jax.spaces._permutation import PermutationSpace as PermutationSpace
+from hyperopt_jax.spaces._qlinear import QLinearSpace as QLinearSpace
+from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace
+from hyperopt_jax.spaces._simplex import SimplexSpace as SimplexSpace
+from hyperopt_jax.spaces._subset import SubsetSpace as SubsetSpace
+from hyperopt_jax.spaces._tables import (
+    n_columns as n_columns,
+    n_groups as n_groups,
+    n_params as n_params,
     ravel as ravel,
     unravel as unravel,
 )
-from hyperopt_jax.spaces._discrete import DiscreteSpace as DiscreteSpace
-from hyperopt_jax.spaces._linear import LinearSpace as LinearSpace
-from hyperopt_jax.spaces._log import LogSpace as LogSpace
-from hyperopt_jax.spaces._qlinear import QLinearSpace as QLinearSpace
-from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace
+from hyperopt_jax.spaces._vector import VectorSpace as VectorSpace

@@ -1,12 +1,16 @@
 """What a kind of search space must say about itself."""
 
 import abc
+import math
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
+
+from hyperopt_jax._checks import is_concrete
 
 
 class Space(eqx.Module):
@@ -16,11 +20,14 @@ class Space(eqx.Module):
     parameters of the same kind and over the trials, so that a thousand parameters
     compile like two. Bounds and values are array leaves, so they can be `vmap`ped.
 
-    A kind gives `dtype`, `decode` (unit interval -> value), `encode` (back) and
-    `transform` (nearest value of the space). `decode` of a uniform number is the law
-    that random search draws from, and distances in the unit interval are what a model
-    sees. A kind with finitely many values also gives `is_discrete`, `n_values`, `nth` and
-    `points`.
+    A kind gives `dtype`, `decode` (place in the unit cube -> value), `encode` (back) and
+    `transform` (nearest value of the space). `decode` of uniform numbers is the law
+    that random search draws from, and distances between `features` are what a model
+    sees. A kind with finitely many values also gives `is_discrete`, `n_values`, `nth`
+    and `points`.
+
+    A value is a number and its place one number of [0, 1], unless the kind says
+    otherwise with `shape` and `cube_shape`, which are static.
     """
 
     @property
@@ -29,38 +36,153 @@ class Space(eqx.Module):
         """The dtype of a value."""
 
     @abc.abstractmethod
-    def decode(self, u: Float[Array, ""]) -> Shaped[Array, ""]:
+    def decode(self, u: Float[Array, "..."]) -> Shaped[Array, "..."]:
         """The value at `u` in [0, 1], with this space's dtype."""
 
     @abc.abstractmethod
-    def encode(self, value: Shaped[Array, ""]) -> Float[Array, ""]:
+    def encode(self, value: Shaped[Array, "..."]) -> Float[Array, "..."]:
         """Where in [0, 1] `value` lies; `decode(encode(value))` gives it back."""
 
     @abc.abstractmethod
     def transform(self, value: Any) -> Shaped[Array, "..."]:
-        """`value`, of any shape, as this space would return it."""
+        """`value`, with any leading axes, as this space would return it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a value; () for a number."""
+        return ()
+
+    @property
+    def cube_shape(self) -> tuple[int, ...]:
+        """The shape of a value's place in the unit cube; () for one coordinate."""
+        return ()
 
     @property
     def is_discrete(self) -> bool:
         """Whether the space holds finitely many values."""
         return False
 
+    @property
+    def is_nominal(self) -> bool:
+        """Whether neighbouring places in the cube mean nothing: a choice, a switch.
+
+        A local search draws such a coordinate anew instead of moving it a little.
+        """
+        return False
+
     def n_values(self) -> Float[Array, ""]:
         """How many values the space holds; inf for an interval."""
         return jnp.asarray(jnp.inf)
 
-    def nth(self, index: Float[Array, ""]) -> Shaped[Array, ""]:
+    def nth(self, index: Float[Array, ""]) -> Shaped[Array, "..."]:
         """The value with this index in rising order, of a space with finitely many."""
         raise NotImplementedError(f"{type(self).__name__} has no nth value")
+
+    def points(self) -> Shaped[Array, "n ..."]:
+        """All values, of a space with finitely many and concrete bounds."""
+        raise NotImplementedError(f"{type(self).__name__} cannot list its values")
+
+    def features(self, u: Float[Array, "..."]) -> Float[Array, "..."]:
+        """What a model sees of the place `u` of a value (not of one between values).
+
+        Euclidean distances between features are the model's distances; about 1 between
+        the values farthest apart. The place itself unless a kind says otherwise.
+        """
+        return u
+
+    @property
+    def feature_groups(self) -> tuple[int, ...]:
+        """Which length scale each feature has, numbered from 0; one each by default."""
+        return tuple(range(math.prod(self.cube_shape)))
+
+    @property
+    def neutral_feature(self) -> float:
+        """Where the features of an inactive parameter stand."""
+        return 0.5
+
+    @property
+    def sees_places(self) -> bool:
+        """Whether `features` returns the place itself, so that it need not run."""
+        return type(self).features is Space.features
+
+    @property
+    def bare(self) -> "Space":
+        """This space without what only the host needs, such as names of choices."""
+        return self
+
+    def contains(self, value: Any) -> Bool[Array, "..."]:
+        """Which of `value`, with any leading axes, are values of this space."""
+        value = jnp.asarray(value)
+        same = jnp.asarray(self.transform(value)).astype(value.dtype) == value
+        return jnp.all(same, axis=tuple(range(same.ndim - len(self.shape), same.ndim)))
 
     def sample(
         self, key: PRNGKeyArray, shape: tuple[int, ...] = ()
     ) -> Shaped[Array, "..."]:
-        """Independent values of this space, with the given shape.
+        """Independent values of this space, with the given leading shape.
 
         ```python
         LogSpace(1e-5, 1e-1).sample(jax.random.key(0), (3,))
         ```
         """
-        u = jax.random.uniform(key, shape).reshape(-1)
-        return jax.vmap(self.decode)(u).reshape(shape)
+        u = jax.random.uniform(key, shape + self.cube_shape)
+        u = u.reshape(math.prod(shape), *self.cube_shape)
+        return jax.vmap(self.decode)(u).reshape(shape + self.shape)
+
+    def __eq__(self, other: object) -> Any:
+        if not isinstance(other, Space) or type(self) is not type(other):
+            return NotImplemented
+        return _equal_trees(self, other)
+
+    def __hash__(self) -> int:
+        arrays, structure = jax.tree.flatten(self)
+        if not is_concrete(arrays):
+            return hash(structure)
+        return hash((structure, tuple(np.asarray(a).tobytes() for a in arrays)))
+
+
+class CompositeSpace(eqx.Module):
+    """A node of a search space that owns others: conditions, lists, constraints.
+
+    The codec replaces it by the leaves that it owns. A new kind gives `expand`, which
+    registers what it owns with the `Walk` that it is handed and returns the structure of
+    its parameters, and `table`, all its points.
+    """
+
+    @abc.abstractmethod
+    def expand(self, walk: Any, path: tuple[str, ...], scope: int) -> Any:
+        """The structure of this node's parameters, its leaves registered in `walk`."""
+
+    @abc.abstractmethod
+    def n_points(self, count: Any) -> float:
+        """How many configurations there are; `count` says it for what the node owns."""
+
+    @abc.abstractmethod
+    def table(self, table_of: Any) -> Any:
+        """Every point of a finite node as a host table in the order of its columns."""
+
+    def __eq__(self, other: object) -> Any:
+        if type(self) is not type(other):
+            return NotImplemented
+        return _equal_trees(self, other)
+
+    def __hash__(self) -> int:
+        leaves, structure = jax.tree.flatten(self, is_leaf=_is_leaf)
+        return hash((structure, tuple(hash(s) for s in leaves if isinstance(s, Space))))
+
+
+def _is_leaf(node: Any) -> bool:
+    return isinstance(node, Space)
+
+
+def _equal_trees(a: Any, b: Any) -> bool:
+    """Whether two pytrees have one structure and equal concrete arrays."""
+    x, y = jax.tree.leaves(a), jax.tree.leaves(b)
+    structure: Any = jax.tree.structure(a)
+    other: Any = jax.tree.structure(b)
+    if structure != other or not is_concrete(x, y):
+        return a is b
+    return all(
+        s.shape == t.shape and s.dtype == t.dtype and np.array_equal(s, t)
+        for s, t in zip(map(np.asarray, x), map(np.asarray, y), strict=True)
+    )

@@ -6,9 +6,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
+from hyperopt_jax.spaces import _steps
 from hyperopt_jax.spaces._bounds import as_datatype, check_whole
 from hyperopt_jax.spaces._log import LogSpace
-from hyperopt_jax.spaces._qlinear import _all_whole, _to_whole
+from hyperopt_jax.spaces._qlinear import _all_whole, _count, _nth_whole, _to_whole
+from hyperopt_jax.spaces._steps import check_whole_step
 
 
 class QLogSpace(LogSpace):
@@ -25,10 +27,13 @@ class QLogSpace(LogSpace):
         upper_bound: whole number above `lower_bound`.
         base: number > 1; as in `LogSpace` it changes nothing in the law.
         datatype: dtype of a value, in every optimizer; integer or float.
+        step: None for every whole number, or a whole number > 0: the values are then
+            low, low + step, ..., the last one at most `upper_bound`.
 
     Raises:
         SpaceError: bounds not whole, not positive, not finite, equal, reversed, or too
-            large for `datatype`; `base <= 1`.
+            large for `datatype`; `base <= 1`; a step that is not whole or out of its
+            range.
 
     ```python
     space = {"hidden_size": QLogSpace(8, 1024)}
@@ -43,9 +48,11 @@ class QLogSpace(LogSpace):
         upper_bound: Any,
         base: float = 10,
         datatype: Any = jnp.int32,
+        step: Any = None,
     ):
         kind = type(self).__name__
-        super().__init__(lower_bound, upper_bound, base)
+        super().__init__(lower_bound, upper_bound, base, step)
+        check_whole_step(kind, step)
         self.datatype = as_datatype(kind, datatype)
         check_whole(kind, lower_bound, upper_bound, self.datatype)
 
@@ -58,10 +65,12 @@ class QLogSpace(LogSpace):
         return True
 
     def n_values(self) -> Float[Array, ""]:
-        return self.upper_bound - self.lower_bound + 1
+        return _count(self)
 
     def _edges(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Logarithms of the outer edges of the first and the last value's stretch."""
+        if self.step is not None:
+            return _steps.log_edges(self)
         return jnp.log(self.lower_bound - 0.5), jnp.log(self.upper_bound + 0.5)
 
     def decode(self, u: Float[Array, ""]) -> Shaped[Array, ""]:
@@ -73,7 +82,7 @@ class QLogSpace(LogSpace):
         return (jnp.log(value.astype(low.dtype)) - low) / (high - low)
 
     def nth(self, index: Float[Array, ""]) -> Shaped[Array, ""]:
-        return self.transform(self.lower_bound + index)
+        return _nth_whole(self, index)
 
     def transform(self, value: Any) -> Shaped[Array, "..."]:
         return _to_whole(self, value)

@@ -14,6 +14,7 @@ LAYERS = [
     {"spaces", "history", "kernels", "gp", "pareto"},
     {"acquisition", "maximise", "_drive", "base", "problems"},
     {"grid", "random", "bayesian"},
+    {"integrations"},
     {"_demo"},
     {"__main__", "__init__"},
 ]

@@ -35,10 +35,12 @@ def test_every_class_has_its_row_in_the_zoo():
     assert concrete(BaseKernel) == {type(k) for k in zoo.KERNELS.values()}
     assert concrete(BaseAcquisition) == {type(a) for a in zoo.ACQUISITIONS.values()}
     assert concrete(BaseHallucination) == {type(h) for h in zoo.HALLUCINATIONS.values()}
-    kinds = jax.tree.leaves(
-        zoo.mixed_space(), is_leaf=lambda s: isinstance(s, hj.Space)
+    nodes = jax.tree.leaves(
+        zoo.every_space(),
+        is_leaf=lambda s: isinstance(s, (hj.Space, hj.CompositeSpace)),
     )
-    assert {type(kind) for kind in kinds} == concrete(hj.Space)
+    kinds = concrete(hj.Space) | concrete(hj.CompositeSpace)
+    assert {type(node) for node in nodes} == kinds
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))

@@ -246,8 +246,11 @@ class TestIntegers:
             assert x.min() >= bounds[0]
             assert x.max() <= bounds[1]
             assert np.array_equal(x, np.rint(x))
-            middle = to_cube(space, x)
-            assert np.array_equal(from_cube(space, middle), x)
+            middle = from_cube(space, to_cube(space, x))
+            # In float32 the cells of large numbers on a log axis are within rounding.
+            exact = (kind is QLinearSpace) | (x * 8 * eps() * np.log(x + 2) < 0.5)
+            assert np.array_equal(middle[exact], x[exact])
+            assert np.abs(middle - x).max() <= 1 + 8 * eps() * x.max() * np.log(x.max())
             below, above = self.cell(space, x)
             low_edge, high_edge = self.cell(space, np.asarray(bounds))
             edges = low_edge[0], high_edge[1]

@@ -10,6 +10,7 @@ from hyperopt_jax import gp
 from hyperopt_jax.bayesian import _region as region
 from hyperopt_jax.kernels import Matern
 from hyperopt_jax.problems import Rosenbrock, Sphere
+from hyperopt_jax.spaces import Codec
 
 KEY = jax.random.key(0)
 
@@ -129,16 +130,24 @@ class TestRegion:
 
     def test_failures_shrink_the_box_and_it_stays_in_the_cube(self):
         incumbent = jnp.asarray([0.05, 0.5])
+        codec = Codec([hj.LinearSpace(0.0, 1.0), hj.LinearSpace(0.0, 1.0)])
         widths = []
         for failures in range(5):
             low, high = region.box(
-                incumbent, jnp.float32(0.1), jnp.int32(failures), n_local=5
+                incumbent, jnp.float32(0.1), jnp.int32(failures), 5, codec
             )
             assert (low >= 0).all()
             assert (low <= incumbent).all()
             assert (incumbent <= high).all()
             widths.append(float(high[1] - low[1]))
         np.testing.assert_allclose(widths, 0.4 * 0.5 ** np.arange(5), rtol=1e-5)
+
+    def test_choices_stay_as_they_are(self):
+        codec = Codec([hj.ChoiceSpace(list("abcd")), hj.LinearSpace(0.0, 1.0)])
+        at = jnp.asarray([0.375, 0.5])
+        low, high = region.box(at, jnp.float32(0.1), jnp.int32(0), 5, codec)
+        assert float(low[0]) == float(high[0]) == 0.375
+        assert float(low[1]) < 0.5 < float(high[1])
 
     def test_two_global_trials_follow_the_local_ones(self):
         kinds = [bool(region.is_local(jnp.int32(f), 3)) for f in range(10)]

@@ -1,0 +1,269 @@
+"""Lists of hyperparameters: objects with a name, and dicts with a type."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import PyTree
+
+from hyperopt_jax.errors import SpaceError
+from hyperopt_jax.integrations._ranges import number_space
+from hyperopt_jax.spaces import (
+    ChoiceSpace,
+    Condition,
+    DependentSpace,
+    FixedSpace,
+    OrdinalSpace,
+    Space,
+    decode_choices,
+)
+
+
+class RangeHP(NamedTuple):
+    """A number between two bounds: a float, or whole where both bounds are ints."""
+
+    name: str
+    low: float
+    high: float
+
+    @property
+    def space(self) -> Space:
+        """The same as a space."""
+        return number_space(self.name, self.low, self.high, log=False)
+
+
+class LogRangeHP(NamedTuple):
+    """A positive number between two bounds, log-uniform; whole where both are ints."""
+
+    name: str
+    low: float
+    high: float
+
+    @property
+    def space(self) -> Space:
+        """The same as a space."""
+        return number_space(self.name, self.low, self.high, log=True)
+
+
+class ChoiceHP(NamedTuple):
+    """One of a list of any objects."""
+
+    name: str
+    choices: Sequence[Any]
+
+    @property
+    def space(self) -> Space:
+        """The same as a space."""
+        return ChoiceSpace(self.choices)
+
+
+def from_hps(hps: Sequence[Any]) -> dict[str, Space]:
+    """A space from a list of objects with a `name` and a `space`.
+
+    Write your own kind as any class with these two.
+
+    Raises:
+        SpaceError: something else in the list, or a name that stands twice.
+
+    ```python
+    from hyperopt_jax.integrations import ChoiceHP, LogRangeHP, from_hps
+
+    space = from_hps([LogRangeHP("lr", 1e-3, 1e-1), ChoiceHP("opt", ["adam", "sgd"])])
+    ```
+    """
+    space: dict[str, Space] = {}
+    for hp in hps:
+        if not isinstance(getattr(hp, "space", None), Space):
+            raise SpaceError(
+                f"expected hyperparameters with a name and a space, got {hp!r}"
+            )
+        _add(space, hp.name, hp.space)
+    return space
+
+
+class Imported(NamedTuple):
+    """A space, and what turns its parameters into the dict that was asked for."""
+
+    space: PyTree
+    decode: Callable[[PyTree], Any]
+
+
+class _List(NamedTuple):
+    """A list of numbers that stands as `length` parameters, and how it is cut."""
+
+    length: int
+    parents: tuple[str, ...]
+    cut: Callable[[list[Any]], int] | None
+
+
+def from_autogl(config: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Imported:
+    """A space from dicts with `parameterName` and `type`.
+
+    | type | keys | becomes |
+    |---|---|---|
+    | DOUBLE, INTEGER | minValue, maxValue, scalingType LINEAR or LOG | a number |
+    | DISCRETE | feasiblePoints: a list, or text such as "1,2,4" | an ordered choice |
+    | CATEGORICAL | feasiblePoints: a list of anything | a choice |
+    | NUMERICAL_LIST | numericalType, length, minValue, maxValue, scalingType, cutPara, cutFunc | a list of numbers |
+    | FIXED | value | a constant |
+
+    A list is cut to `cutFunc([values of cutPara])` entries. Entries beyond that are
+    inactive, and hidden from a model, where the one parameter that cuts has finitely many
+    values; otherwise they are searched and left out. Nothing is evaluated: `cutFunc` is a
+    function.
+
+    Args:
+        config: a list of such dicts, or a dict of lists for parts of a model.
+
+    Returns:
+        The space, and `decode`, which turns its parameters (one configuration) into the
+        dict of Python values, lists put together and cut.
+
+    Raises:
+        SpaceError: an unknown type, a missing key, or a cutPara that is not there.
+
+    ```python
+    from hyperopt_jax.integrations import from_autogl
+
+    imported = from_autogl([
+        {"parameterName": "n", "type": "INTEGER", "minValue": 1, "maxValue": 3,
+         "scalingType": "LINEAR"},
+        {"parameterName": "hidden", "type": "NUMERICAL_LIST", "numericalType": "INTEGER",
+         "length": 3, "minValue": 8, "maxValue": 64, "scalingType": "LOG",
+         "cutPara": "n", "cutFunc": lambda values: values[0]},
+    ])
+    state, search = RandomSearch.init(imported.space)
+    ```
+    """
+    if isinstance(config, Mapping):
+        parts = {name: from_autogl(part) for name, part in config.items()}
+        return Imported(
+            {name: part.space for name, part in parts.items()},
+            lambda params: {name: parts[name].decode(params[name]) for name in parts},
+        )
+    space: dict[str, Space] = {}
+    lists: dict[str, _List] = {}
+    for item in config:
+        name, kind = _get(item, "parameterName"), _get(item, "type")
+        if kind == "NUMERICAL_LIST":
+            lists[name] = _add_list(space, name, item)
+        else:
+            _add(space, name, _single(name, kind, item))
+    when = _conditions(space, lists)
+    whole = DependentSpace(space, when) if when else space
+    return Imported(whole, lambda params: _decoded(whole, lists, params))
+
+
+def _single(name: str, kind: str, item: Mapping[str, Any]) -> Space:
+    if kind in ("DOUBLE", "INTEGER"):
+        return _number(name, kind, _get(item, "minValue"), _get(item, "maxValue"), item)
+    if kind == "CATEGORICAL":
+        return ChoiceSpace(_get(item, "feasiblePoints"))
+    if kind == "DISCRETE":
+        points = _get(item, "feasiblePoints")
+        if isinstance(points, str):
+            points = [_as_number(name, text) for text in points.split(",")]
+        return OrdinalSpace(sorted(points))
+    if kind == "FIXED":
+        return FixedSpace(_get(item, "value"))
+    raise SpaceError(
+        f"expected a type of DOUBLE, INTEGER, DISCRETE, CATEGORICAL, NUMERICAL_LIST or "
+        f"FIXED for {name!r}, got {kind!r}"
+    )
+
+
+def _number(name: str, kind: str, low: Any, high: Any, item: Any) -> Space:
+    scaling = item.get("scalingType", "LINEAR")
+    if scaling not in ("LINEAR", "LOG"):
+        raise SpaceError(
+            f"expected a scalingType of LINEAR or LOG for {name!r}, got {scaling!r}"
+        )
+    number = int if kind == "INTEGER" else float
+    return number_space(name, number(low), number(high), log=scaling == "LOG")
+
+
+def _add_list(space: dict[str, Space], name: str, item: Mapping[str, Any]) -> _List:
+    """Adds the entries of a list to `space`."""
+    length = int(_get(item, "length"))
+    ends = [
+        np.broadcast_to(np.asarray(_get(item, key)), (length,)).tolist()
+        for key in ("minValue", "maxValue")
+    ]
+    for i, (low, high) in enumerate(zip(*ends, strict=True)):
+        entry = _number(name, _get(item, "numericalType"), low, high, item)
+        _add(space, f"{name}_{i}", entry)
+    parents = item.get("cutPara", ())
+    parents = (parents,) if isinstance(parents, str) else tuple(parents)
+    cut = item.get("cutFunc")
+    if parents and not callable(cut):
+        raise SpaceError(f"expected a function for cutFunc of {name!r}, got {cut!r}")
+    return _List(length, parents, cut if parents else None)
+
+
+def _conditions(
+    space: dict[str, Space], lists: dict[str, _List]
+) -> dict[str, Condition]:
+    """When each entry of a list counts, where one parameter with few values says it."""
+    when = {}
+    for name, item in lists.items():
+        for parent in item.parents:
+            if parent not in space:
+                raise SpaceError(
+                    f"expected cutPara of {name!r} to be a parameter, got {parent!r}"
+                )
+        if item.cut is None or len(item.parents) != 1:
+            continue
+        parent = item.parents[0]
+        own = space[parent]
+        if not own.is_discrete or isinstance(own, FixedSpace):
+            continue
+        values = [decode_choices(own, value) for value in np.asarray(own.points())]
+        counts = [item.cut([value]) for value in values]
+        for i in range(item.length):
+            kept = [v for v, count in zip(values, counts, strict=True) if count > i]
+            if 0 < len(kept) < len(values):
+                when[f"{name}_{i}"] = Condition(parent, is_in=kept)
+    return when
+
+
+def _decoded(space: PyTree, lists: dict[str, _List], params: PyTree) -> dict[str, Any]:
+    # Every entry that is kept is active, so the others may be missing.
+    flat = decode_choices(space, params)
+    result = {name: value for name, value in flat.items() if not _is_entry(name, lists)}
+    for name, item in lists.items():
+        count = item.length
+        if item.cut is not None:
+            count = min(count, item.cut([result[parent] for parent in item.parents]))
+        result[name] = [flat[f"{name}_{i}"] for i in range(count)]
+    return result
+
+
+def _is_entry(name: str, lists: dict[str, _List]) -> bool:
+    return any(
+        name == f"{k}_{i}" for k, item in lists.items() for i in range(item.length)
+    )
+
+
+def _add(space: dict[str, Space], name: str, leaf: Space) -> None:
+    if name in space:
+        raise SpaceError(f"expected distinct names, got {name!r} twice")
+    space[name] = leaf
+
+
+def _get(item: Mapping[str, Any], key: str) -> Any:
+    if not isinstance(item, Mapping) or key not in item:
+        raise SpaceError(f"expected a dict with the key {key!r}, got {item!r}")
+    return item[key]
+
+
+def _as_number(name: str, text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError as error:
+        raise SpaceError(
+            f"expected numbers in feasiblePoints of {name!r}, got {text!r}"
+        ) from error

@@ -1,0 +1,221 @@
+"""ConfigSpace's spaces, with conditions and forbidden clauses."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, PyTree
+
+from hyperopt_jax.errors import SpaceError
+from hyperopt_jax.integrations._export import exported
+from hyperopt_jax.integrations._extras import require
+from hyperopt_jax.integrations._ranges import number_space
+from hyperopt_jax.spaces import (
+    ChoiceSpace,
+    Condition,
+    ConstrainedSpace,
+    DependentSpace,
+    FixedSpace,
+    NormalSpace,
+    OrdinalSpace,
+    Space,
+    active,
+)
+
+ORDERS = {
+    "LessThan": "<",
+    "LessThanEquals": "<=",
+    "GreaterThan": ">",
+    "GreaterThanEquals": ">=",
+    "Equals": "==",
+}
+COMPARE: dict[str, Any] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "==": lambda a, b: a == b,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Forbidden:
+    """A predicate: no clause of a list holds. Equal by value, so it compiles once.
+
+    A clause is ("and", ...), ("or", ...), ("in", name, numbers), (sign, name, number)
+    or ("relation", sign, name, name). One on an inactive parameter does not hold.
+    """
+
+    space: PyTree
+    clauses: tuple[Any, ...]
+
+    def __call__(self, params: PyTree) -> Bool[Array, ""]:
+        mask = active(self.space, params)
+        kept = jnp.asarray(True)
+        for clause in self.clauses:
+            kept = kept & ~self._holds(clause, params, mask)
+        return kept
+
+    def _holds(self, clause: Any, params: Any, mask: Any) -> Bool[Array, ""]:
+        kind, *rest = clause
+        if kind in ("and", "or"):
+            parts = jnp.stack([self._holds(part, params, mask) for part in rest])
+            return jnp.all(parts) if kind == "and" else jnp.any(parts)
+        if kind == "relation":
+            sign, left, right = rest
+            found = COMPARE[sign](_number(params[left]), _number(params[right]))
+            return found & mask[left] & mask[right]
+        name, values = rest
+        if kind == "in":
+            found = jnp.any(_number(params[name]) == jnp.asarray(values, _float()))
+        else:
+            found = COMPARE[kind](_number(params[name]), jnp.asarray(values, _float()))
+        return found & mask[name]
+
+
+def from_configspace(configspace: Any) -> PyTree:
+    """A space from a `ConfigSpace.ConfigurationSpace`: a dict from names to spaces.
+
+    Conditions become a `DependentSpace` and forbidden clauses a `ConstrainedSpace`.
+    Unequal weights of choices, beta laws and normal laws of a logarithm have no
+    counterpart.
+
+    Raises:
+        MissingExtraError: ConfigSpace is not installed.
+        SpaceError: a hyperparameter, condition or clause without a counterpart.
+    """
+    library = require("ConfigSpace", "configspace")
+    space: Any = {name: _leaf(library, hp) for name, hp in dict(configspace).items()}
+    when: dict[str, Condition] = {}
+    for condition in configspace.conditions:
+        child = _child(condition)
+        own = _condition(library, condition)
+        when[child] = when[child] & own if child in when else own
+    leaves = space
+    if when:
+        space = DependentSpace(space, when)
+    clauses = tuple(_clause(leaves, c) for c in configspace.forbidden_clauses)
+    return ConstrainedSpace(space, Forbidden(space, clauses)) if clauses else space
+
+
+def _leaf(library: Any, hp: Any) -> Space:
+    name = hp.name
+    if isinstance(hp, library.CategoricalHyperparameter):
+        weights = np.asarray(hp.probabilities)
+        if not np.allclose(weights, weights[0]):
+            raise SpaceError(f"expected equal weights for {name!r}, got {weights}")
+        return ChoiceSpace(list(hp.choices))
+    if isinstance(hp, library.OrdinalHyperparameter):
+        return OrdinalSpace(list(hp.sequence))
+    if isinstance(hp, library.Constant):
+        return FixedSpace(hp.value)
+    if isinstance(hp, library.UniformFloatHyperparameter):
+        return number_space(name, float(hp.lower), float(hp.upper), hp.log)
+    if isinstance(hp, library.UniformIntegerHyperparameter):
+        return number_space(name, int(hp.lower), int(hp.upper), hp.log)
+    if isinstance(hp, library.NormalFloatHyperparameter) and not hp.log:
+        return NormalSpace(hp.mu, hp.sigma, hp.lower, hp.upper)
+    raise SpaceError(
+        f"expected a kind of hyperparameter with a counterpart for {name!r}, got "
+        f"{type(hp).__name__}"
+    )
+
+
+def _child(condition: Any) -> str:
+    while hasattr(condition, "components"):
+        condition = condition.components[0]
+    return condition.child.name
+
+
+def _condition(library: Any, condition: Any) -> Condition:
+    if hasattr(condition, "components"):
+        parts = [_condition(library, part) for part in condition.components]
+        whole = parts[0]
+        for part in parts[1:]:
+            either = isinstance(condition, library.OrConjunction)
+            whole = whole | part if either else whole & part
+        return whole
+    parent = condition.parent
+    if isinstance(condition, library.InCondition):
+        return Condition(parent.name, is_in=list(condition.values))
+    value = condition.value
+    if isinstance(condition, library.EqualsCondition):
+        return Condition(parent.name, is_in=[value])
+    if isinstance(
+        parent, (library.CategoricalHyperparameter, library.OrdinalHyperparameter)
+    ):
+        return Condition(parent.name, is_in=_others(library, condition))
+    value = float(value)
+    below, above = (
+        Condition(parent.name, high=float(np.nextafter(np.float32(value), -np.inf))),
+        Condition(parent.name, low=float(np.nextafter(np.float32(value), np.inf))),
+    )
+    if isinstance(condition, library.LessThanCondition):
+        return below
+    if isinstance(condition, library.GreaterThanCondition):
+        return above
+    return below | above
+
+
+def _others(library: Any, condition: Any) -> list[Any]:
+    """The choices of a parent that pass a condition which names the one it compares to."""
+    parent = condition.parent
+    ordered = isinstance(parent, library.OrdinalHyperparameter)
+    choices = list(parent.sequence if ordered else parent.choices)
+    at = choices.index(condition.value)
+    if isinstance(condition, library.LessThanCondition):
+        return choices[:at]
+    if isinstance(condition, library.GreaterThanCondition):
+        return choices[at + 1 :]
+    return [choice for i, choice in enumerate(choices) if i != at]
+
+
+def _clause(leaves: Mapping[str, Space], clause: Any) -> tuple[Any, ...]:
+    """A forbidden clause as plain data."""
+    kind = type(clause).__name__.removeprefix("Forbidden")
+    if kind.endswith("Conjunction"):
+        parts = tuple(_clause(leaves, part) for part in clause.components)
+        return ("and" if kind.startswith("And") else "or", *parts)
+    if kind.endswith("Relation"):
+        sign = ORDERS[kind.removesuffix("Relation")]
+        return ("relation", sign, clause.left.name, clause.right.name)
+    name = clause.hyperparameter.name
+    if kind == "InClause":
+        return ("in", name, tuple(_as_number(leaves[name], v) for v in clause.values))
+    order = kind.removesuffix("Clause")
+    if order not in ORDERS:
+        raise SpaceError(f"expected a known forbidden clause, got {clause!r}")
+    return (ORDERS[order], name, _as_number(leaves[name], clause.value))
+
+
+def _as_number(space: Space, value: Any) -> float:
+    """A value as the number that stands for it in the parameters."""
+    if isinstance(space, OrdinalSpace):
+        return float(space.index(value))
+    return float(value)
+
+
+def to_configspace(
+    space: PyTree, name: str | None = None, seed: int | None = None
+) -> Any:
+    """A `ConfigSpace.ConfigurationSpace` from a space; nested names joined with "/".
+
+    Conditions of conditional and dependent spaces and lists are kept; so are constraints
+    that came from `from_configspace`.
+
+    Raises:
+        MissingExtraError: ConfigSpace is not installed.
+        SpaceError: a kind that ConfigSpace does not have, or another constraint.
+    """
+    library = require("ConfigSpace", "configspace")
+    return exported(library, space, Forbidden, name, seed)
+
+
+def _number(value: Any) -> Any:
+    return jnp.asarray(value).astype(_float())
+
+
+def _float() -> Any:
+    return jnp.result_type(float)

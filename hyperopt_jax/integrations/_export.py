@@ -1,0 +1,195 @@
+"""Writing a space as a ConfigSpace space."""
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import PyTree
+
+from hyperopt_jax.errors import SpaceError
+from hyperopt_jax.integrations._ranges import bounds_of, plain_constant
+from hyperopt_jax.spaces import (
+    BooleanSpace,
+    ChoiceSpace,
+    DiscreteSpace,
+    FixedSpace,
+    LinearSpace,
+    LogSpace,
+    NormalSpace,
+    OrdinalSpace,
+    QLinearSpace,
+    QLogSpace,
+    Space,
+    VectorSpace,
+)
+from hyperopt_jax.spaces._layout import Layout, Literal, full_layout
+
+SIGNS = {
+    "<": "ForbiddenLessThan",
+    "<=": "ForbiddenLessThanEquals",
+    ">": "ForbiddenGreaterThan",
+    ">=": "ForbiddenGreaterThanEquals",
+    "==": "ForbiddenEquals",
+}
+
+
+def exported(
+    library: Any, space: PyTree, forbidden: type, name: str | None, seed: int | None
+) -> Any:
+    """The `ConfigurationSpace` of a space."""
+    flat = full_layout(space)
+    out = library.ConfigurationSpace(name=name, seed=seed)
+    made: dict[int, Any] = {}
+    scoped = []
+    for i, leaf in enumerate(flat.leaves):
+        own = "/".join(leaf.path)
+        for entry, (label, kind) in enumerate(_entries(own, leaf.space)):
+            hp = _hyperparameter(library, label, kind)
+            made.setdefault(i, hp)
+            scopes = leaf.scopes
+            scoped.append((hp, scopes[entry * len(scopes) // _count(leaf.space)]))
+    out.add([hp for hp, _ in scoped])
+    conditions = [_conditions(library, flat, made, hp, s) for hp, s in scoped if s]
+    out.add([condition for condition in conditions if condition is not None])
+    for rule in flat.rules:
+        if not isinstance(rule.predicate, forbidden) or rule.scope:
+            raise SpaceError(
+                f"expected constraints that came from ConfigSpace, got "
+                f"{rule.predicate!r}, which has no counterpart there"
+            )
+        names = {hp.name: hp for hp, _ in scoped}
+        leaves = {"/".join(leaf.path): leaf.space for leaf in flat.leaves}
+        predicate: Any = rule.predicate
+        out.add([_clause(library, names, leaves, c) for c in predicate.clauses])
+    return out
+
+
+def _entries(name: str, space: Space) -> list[tuple[str, Space]]:
+    """A leaf as single hyperparameters: the entries of a vector one by one."""
+    if not isinstance(space, VectorSpace):
+        return [(name, space)]
+    places = np.ndindex(*space.length)
+    return [
+        entry
+        for place in places
+        for entry in _entries("/".join([name, *map(str, place)]), space.space)
+    ]
+
+
+def _count(space: Space) -> int:
+    return len(_entries("", space))
+
+
+def _hyperparameter(library: Any, name: str, space: Space) -> Any:
+    if isinstance(space, FixedSpace):
+        return library.Constant(name, plain_constant(space))
+    if isinstance(space, BooleanSpace):
+        return library.CategoricalHyperparameter(name, [False, True])
+    if isinstance(space, ChoiceSpace):
+        return library.CategoricalHyperparameter(name, list(space.choices))
+    if isinstance(space, OrdinalSpace):
+        return library.OrdinalHyperparameter(name, list(space.choices))
+    if isinstance(space, DiscreteSpace):
+        return library.OrdinalHyperparameter(name, np.sort(space.values).tolist())
+    if isinstance(space, LinearSpace) and space.step is None:
+        found = _number(library, name, space)
+        if found is not None:
+            return found
+    raise SpaceError(
+        f"expected a space that ConfigSpace has at {name!r}, got {space!r}; it has no "
+        f"such hyperparameter"
+    )
+
+
+def _number(library: Any, name: str, space: LinearSpace) -> Any:
+    low, high = bounds_of(space)
+    if type(space) in (QLinearSpace, QLogSpace):
+        log = isinstance(space, QLogSpace)
+        return library.UniformIntegerHyperparameter(name, low, high, log=log)
+    if type(space) in (LinearSpace, LogSpace):
+        log = isinstance(space, LogSpace)
+        return library.UniformFloatHyperparameter(name, low, high, log=log)
+    if isinstance(space, NormalSpace):
+        mean, std = space.mean.item(), space.std.item()
+        return library.NormalFloatHyperparameter(name, mean, std, low, high)
+    return None
+
+
+def _conditions(
+    library: Any, flat: Layout, made: dict[int, Any], child: Any, scope: int
+) -> Any:
+    """The condition of one hyperparameter."""
+    clauses = [
+        _any_of(library, flat, made, child, any_) for any_ in flat.scopes[scope].clauses
+    ]
+    return clauses[0] if len(clauses) == 1 else library.AndConjunction(*clauses)
+
+
+def _any_of(
+    library: Any, flat: Layout, made: dict[int, Any], child: Any, literals: Any
+) -> Any:
+    exact = {
+        x.parent: [y for y in literals if y.parent == x.parent and y.low == y.high]
+        for x in literals
+        if x.low == x.high
+    }
+    parts = [
+        library.InCondition(child, made[parent], [_value(flat, x) for x in same])
+        for parent, same in exact.items()
+    ]
+    for x in literals:
+        if x.low != x.high:
+            parts.append(_interval(library, flat, made[x.parent], child, x))
+    return parts[0] if len(parts) == 1 else library.OrConjunction(*parts)
+
+
+def _interval(library: Any, flat: Layout, parent: Any, child: Any, x: Literal) -> Any:
+    """An interval with its ends as conditions that exclude theirs."""
+    whole = not np.issubdtype(flat.leaves[x.parent].space.dtype, np.floating)
+    own: Any = flat.leaves[x.parent].space
+    parts = []
+    # An end that every value passes is no condition.
+    if x.low > float(own.lower_bound):
+        low = math.ceil(x.low) - 1 if whole else float(np.nextafter(x.low, -np.inf))
+        parts.append(library.GreaterThanCondition(child, parent, low))
+    if x.high < float(own.upper_bound):
+        high = math.floor(x.high) + 1 if whole else float(np.nextafter(x.high, np.inf))
+        parts.append(library.LessThanCondition(child, parent, high))
+    if not parts:
+        raise SpaceError(
+            f"expected a condition that some values of {parent.name!r} fail, got one "
+            f"that all pass"
+        )
+    return parts[0] if len(parts) == 1 else library.AndConjunction(*parts)
+
+
+def _value(flat: Layout, x: Literal) -> Any:
+    space = flat.leaves[x.parent].space
+    if isinstance(space, OrdinalSpace):
+        return space.choices[int(x.low)]
+    return x.low if np.issubdtype(space.dtype, np.floating) else int(x.low)
+
+
+def _clause(library: Any, hps: dict[str, Any], leaves: Any, clause: Any) -> Any:
+    kind, *rest = clause
+    if kind in ("and", "or"):
+        parts = [_clause(library, hps, leaves, part) for part in rest]
+        joined = (
+            "ForbiddenAndConjunction" if kind == "and" else "ForbiddenOrConjunction"
+        )
+        return getattr(library, joined)(*parts)
+    if kind == "relation":
+        sign, left, right = rest
+        return getattr(library, f"{SIGNS[sign]}Relation")(hps[left], hps[right])
+    name, number = rest
+    if kind == "in":
+        values = [_original(leaves[name], n) for n in number]
+        return library.ForbiddenInClause(hps[name], values)
+    value = _original(leaves[name], number)
+    return getattr(library, f"{SIGNS[kind]}Clause")(hps[name], value)
+
+
+def _original(space: Space, number: float) -> Any:
+    if isinstance(space, OrdinalSpace):
+        return space.choices[int(number)]
+    return number if np.issubdtype(space.dtype, np.floating) else int(number)

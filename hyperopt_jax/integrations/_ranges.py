@@ -1,0 +1,131 @@
+"""A plain dict of tuples, lists and constants."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hyperopt_jax.errors import SpaceError
+from hyperopt_jax.spaces import (
+    BooleanSpace,
+    ChoiceSpace,
+    DiscreteSpace,
+    FixedSpace,
+    LinearSpace,
+    LogSpace,
+    OrdinalSpace,
+    QLinearSpace,
+    QLogSpace,
+    Space,
+)
+
+
+def from_ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:
+    """A space from a dict of plain Python values, nested as you like.
+
+    | written | means |
+    |---|---|
+    | `(low, high)` | a float; whole numbers where both ends are ints |
+    | `(low, high, "log")` | the same, log-uniform |
+    | `[a, b, c]` | a choice between any objects; `[False, True]` is a switch |
+    | a space | itself |
+    | anything else | a constant |
+
+    Raises:
+        SpaceError: a tuple of another form, or an empty dict.
+
+    ```python
+    from hyperopt_jax.integrations import from_ranges
+
+    space = from_ranges({"lr": (1e-5, 1e-1, "log"), "layers": (1, 8), "act": ["relu"]})
+    ```
+    """
+    if not isinstance(ranges, Mapping) or not ranges:
+        raise SpaceError(f"expected a dict of ranges, got {ranges!r}")
+    return {name: _read(name, value) for name, value in ranges.items()}
+
+
+def _read(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return from_ranges(value)
+    if isinstance(value, Space):
+        return value
+    if isinstance(value, list):
+        is_switch = len(value) == 2 and value[0] is False and value[1] is True
+        return BooleanSpace() if is_switch else ChoiceSpace(value)
+    if isinstance(value, tuple):
+        return number_space(name, *_range(name, value))
+    return FixedSpace(value)
+
+
+def _range(name: str, value: tuple) -> tuple[Any, Any, bool]:
+    numbers = [v for v in value[:2] if isinstance(v, (int, float, np.number))]
+    plain = len(numbers) == 2 and not any(isinstance(v, bool) for v in numbers)
+    if not plain or len(value) > 3 or (len(value) == 3 and value[2] != "log"):
+        raise SpaceError(
+            f'expected (low, high) or (low, high, "log") for {name!r}, got {value!r}; '
+            f"write a list for a choice"
+        )
+    return value[0], value[1], len(value) == 3
+
+
+def number_space(name: str, low: Any, high: Any, log: bool, step: Any = None) -> Space:
+    """The space of a range: of whole numbers where both ends are ints.
+
+    Raises:
+        SpaceError: bad bounds, with the name of the parameter.
+    """
+    whole = all(isinstance(v, (int, np.integer)) for v in (low, high))
+    try:
+        if low == high:
+            return FixedSpace(low)
+        if whole:
+            kind: Any = QLogSpace if log else QLinearSpace
+            return kind(low, high, step=None if step == 1 else step)
+        return (LogSpace if log else LinearSpace)(low, high, step=step)
+    except SpaceError as error:
+        raise SpaceError(f"in {name!r}: {error}") from error
+
+
+def to_ranges(space: Mapping[str, Any]) -> dict[str, Any]:
+    """The dict that `from_ranges` reads, from a space of its kinds.
+
+    Raises:
+        SpaceError: a kind that has no such form.
+    """
+    return {name: _write(name, node) for name, node in space.items()}
+
+
+def _write(name: str, node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return to_ranges(node)
+    if isinstance(node, FixedSpace):
+        return plain_constant(node)
+    if isinstance(node, BooleanSpace):
+        return [False, True]
+    if isinstance(node, OrdinalSpace):
+        return list(node.choices)
+    if isinstance(node, DiscreteSpace):
+        return np.asarray(node.values).tolist()
+    plain = type(node) in (LinearSpace, LogSpace, QLinearSpace, QLogSpace)
+    if plain and node.step is None:
+        low, high = bounds_of(node)
+        return (low, high, "log") if isinstance(node, LogSpace) else (low, high)
+    raise SpaceError(
+        f"expected a space that a dict of ranges can hold at {name!r}, got {node!r}"
+    )
+
+
+def bounds_of(space: LinearSpace) -> tuple[Any, Any]:
+    """Both bounds as Python numbers, ints for whole numbers."""
+    whole = isinstance(space, (QLinearSpace, QLogSpace))
+    low, high = space.lower_bound.item(), space.upper_bound.item()
+    return (int(low), int(high)) if whole else (low, high)
+
+
+def plain_constant(space: FixedSpace) -> Any:
+    """A constant as Python's own number where it is one."""
+    if len(space.objects):
+        return space.constant
+    array = np.asarray(space.value)
+    return array.item() if array.ndim == 0 else array.tolist()

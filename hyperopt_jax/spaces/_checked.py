@@ -1,0 +1,65 @@
+"""Checks of a whole search space, on the host, before a search begins."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Bool, PyTree
+
+from hyperopt_jax._checks import is_concrete
+from hyperopt_jax.errors import SpaceError
+from hyperopt_jax.spaces import _feasible
+from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._codec import Codec
+from hyperopt_jax.spaces._layout import is_node, is_searched, layout
+
+
+def is_space(node: Any) -> bool:
+    """Whether `node` is a leaf of a search space."""
+    return isinstance(node, Space)
+
+
+def is_constrained(space: PyTree) -> bool:
+    """Whether some part of `space` has hard constraints."""
+    return bool(layout(space).rules)
+
+
+def check_space(space: PyTree) -> None:
+    """Raises `SpaceError` unless `space` can be searched.
+
+    It must be a pytree of spaces, with something to search among them. Where it has hard
+    constraints, a million points are sampled until one satisfies them.
+    """
+    check_leaves(space)
+    flat = layout(space)
+    if not any(map(is_searched, flat.spaces)):
+        raise SpaceError(
+            f"expected something to search in the space, got constants only: {space!r}"
+        )
+    if flat.rules and is_concrete(space) and not bool(_probe(space)):
+        raise SpaceError(
+            f"expected a space with feasible points, got none among "
+            f"{_feasible.MAX_TRIES} samples that satisfies all constraints; loosen the "
+            f"constraints, or narrow the bounds to where they can hold"
+        )
+
+
+def check_leaves(space: PyTree) -> None:
+    """Raises `SpaceError` unless `space` is a pytree of at least one space."""
+    nodes = jax.tree_util.tree_leaves_with_path(space, is_leaf=is_node)
+    if not nodes:
+        raise SpaceError(
+            f"expected a pytree with at least one space in it, got {space!r}"
+        )
+    for path, node in nodes:
+        if not is_node(node):
+            where = jax.tree_util.keystr(path) or "the root"
+            raise SpaceError(
+                f"expected a Space at {where} of the search space, got {node!r}; write "
+                f"FixedSpace(...) for a constant, or close over it in the objective"
+            )
+
+
+@eqx.filter_jit
+def _probe(space: PyTree) -> Bool[Array, ""]:
+    return _feasible.probe(Codec(space))

@@ -1,0 +1,212 @@
+"""Parameters that count where others have certain values."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import PyTree
+
+from hyperopt_jax._checks import is_concrete
+from hyperopt_jax.errors import ParamsError, SpaceError
+from hyperopt_jax.spaces._base import CompositeSpace, Space
+from hyperopt_jax.spaces._choice import OrdinalSpace
+from hyperopt_jax.spaces._enumerate import filled, table_of as list_points
+from hyperopt_jax.spaces._layout import Literal, Slot, Walk, is_searched
+from hyperopt_jax.spaces._objects import Objects
+
+Test = tuple[str, Objects | None, float, float]
+
+
+class Condition(eqx.Module):
+    """When a parameter of a `DependentSpace` is active.
+
+    One of two: the parent's value is among `is_in`, or it lies between `low` and `high`,
+    both included. A parent that is inactive itself fulfils nothing. Combine conditions
+    with `&` and `|`.
+
+    Args:
+        parent: name of another parameter of the same `DependentSpace`.
+        is_in: values of the parent: objects of a choice, numbers of any other space.
+        low, high: numbers; without end by default.
+
+    Raises:
+        SpaceError: neither values nor an interval, or both.
+
+    ```python
+    Condition("kernel", is_in=["rbf", "poly"]) & Condition("n_layers", low=2)
+    ```
+    """
+
+    clauses: tuple[tuple[Test, ...], ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        parent: str,
+        is_in: Sequence[Any] | None = None,
+        low: float | None = None,
+        high: float | None = None,
+    ):
+        if (is_in is None) == (low is None and high is None):
+            raise SpaceError(
+                f"expected is_in, or low and high, for a Condition on {parent!r}"
+            )
+        if is_in is not None and len(is_in) == 0:
+            raise SpaceError(f"expected at least one value in Condition on {parent!r}")
+        interval = (
+            -np.inf if low is None else float(low),
+            np.inf if high is None else float(high),
+        )
+        values = None if is_in is None else Objects(is_in)
+        self.clauses = (((parent, values, *interval),),)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The names of the parameters that this condition looks at."""
+        return tuple(dict.fromkeys(t[0] for clause in self.clauses for t in clause))
+
+    @classmethod
+    def of(cls, clauses: tuple[tuple[Test, ...], ...]) -> "Condition":
+        """A condition from its clauses: in each of them, some test is passed."""
+        new = object.__new__(cls)
+        object.__setattr__(new, "clauses", clauses)
+        return new
+
+    def __and__(self, other: "Condition") -> "Condition":
+        return Condition.of(self.clauses + other.clauses)
+
+    def __or__(self, other: "Condition") -> "Condition":
+        return Condition.of(tuple(a + b for a in self.clauses for b in other.clauses))
+
+
+class DependentSpace(CompositeSpace):
+    """Parameters of which some are active only where others have certain values.
+
+    Use it where conditions do not form a tree of choices: a parameter that several
+    choices share, or one that depends on a number. `ConditionalSpace` is simpler where
+    each branch has its own. The parameters are a dict like `space`; inactive ones carry
+    the middle of their range.
+
+    Args:
+        space: dict from names to spaces of any kind.
+        when: dict from names in `space` to a `Condition` each; the others are always
+            active.
+
+    Raises:
+        SpaceError: a name that is not in `space`, a parent that is no single number or
+            choice, a value that it cannot have, or conditions in a circle.
+
+    ```python
+    space = DependentSpace(
+        {
+            "kernel": ChoiceSpace(["linear", "rbf", "poly"]),
+            "gamma": LogSpace(1e-3, 1e1),
+            "degree": QLinearSpace(2, 5),
+        },
+        when={
+            "gamma": Condition("kernel", is_in=["rbf", "poly"]),
+            "degree": Condition("kernel", is_in=["poly"]),
+        },
+    )
+    state, search = RandomSearch.init(space, n_parallel=2)
+    ```
+    """
+
+    space: dict[str, PyTree]
+    when: dict[str, Condition]
+
+    def __init__(self, space: Mapping[str, PyTree], when: Mapping[str, Condition]):
+        if not isinstance(space, Mapping) or not all(isinstance(n, str) for n in space):
+            raise SpaceError(
+                f"expected a dict from names to spaces for DependentSpace, got {space!r}"
+            )
+        self.space, self.when = dict(space), dict(when)
+        for name, condition in self.when.items():
+            for other in (name, *condition.parents):
+                if other not in self.space:
+                    raise SpaceError(
+                        f"expected the names of conditions to be in the space, got "
+                        f"{other!r}; it has {sorted(self.space)}"
+                    )
+            for clause in condition.clauses:
+                for test in clause:
+                    _literals(self.space[test[0]], 0, test)
+        self._order()
+
+    def _order(self) -> list[str]:
+        """The names, parents before what depends on them."""
+        order: list[str] = []
+        waiting = sorted(self.space)
+        while waiting:
+            ready = [
+                name
+                for name in waiting
+                if name not in self.when or set(self.when[name].parents) <= set(order)
+            ]
+            if not ready:
+                raise SpaceError(
+                    f"expected conditions without circles, got one among {waiting}"
+                )
+            order += ready
+            waiting = [name for name in waiting if name not in ready]
+        return order
+
+    def expand(self, walk: Walk, path: tuple[str, ...], scope: int) -> Any:
+        structure: dict[str, Any] = {}
+        for name in self._order():
+            own = scope
+            if name in self.when:
+                own = walk.scope(*self._clauses(self.when[name], structure))
+            structure[name] = walk.visit(self.space[name], (*path, name), own)
+        return structure
+
+    def _clauses(
+        self, condition: Condition, structure: dict[str, Slot]
+    ) -> list[tuple[Literal, ...]]:
+        return [
+            tuple(
+                literal
+                for test in clause
+                for literal in _literals(
+                    self.space[test[0]], structure[test[0]].leaf, test
+                )
+            )
+            for clause in condition.clauses
+        ]
+
+    def n_points(self, count: Callable[[PyTree], float]) -> float:
+        """How many different configurations there are, by listing them."""
+        if not all(np.isfinite(count(child)) for child in self.space.values()):
+            return np.inf
+        columns = self.table(list_points)
+        return float(columns[0].shape[0]) if columns else 1.0
+
+    def table(self, table_of: Callable[[PyTree], list[np.ndarray]]) -> list[np.ndarray]:
+        columns = filled(self, table_of(self.space))
+        _, first = np.unique(np.stack(columns, axis=1), axis=0, return_index=True)
+        return [column[np.sort(first)] for column in columns]
+
+
+def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
+    """A test of one parent as intervals of its value, any of which will do."""
+    parent, values, low, high = test
+    if not isinstance(space, Space) or space.shape != () or not is_searched(space):
+        raise SpaceError(
+            f"expected the parent {parent!r} of a Condition to be a space of numbers or "
+            f"choices, got {space!r}"
+        )
+    if values is None:
+        return [Literal(leaf, low, high)]
+    if isinstance(space, OrdinalSpace):
+        try:
+            numbers = [float(space.index(value)) for value in values]
+        except ParamsError as error:
+            raise SpaceError(f"in the condition on {parent!r}: {error}") from error
+    else:
+        known = is_concrete(space)
+        if known and not all(bool(space.contains(value)) for value in values):
+            raise SpaceError(
+                f"expected values that {parent!r} can have, got {values!r}"
+            )
+        numbers = [float(value) for value in values]
+    return [Literal(leaf, number, number) for number in numbers]

@@ -1,0 +1,145 @@
+"""All points of a finite space: how many, as a table, one after the other."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from hyperopt_jax._checks import is_concrete
+from hyperopt_jax.errors import SpaceError
+from hyperopt_jax.spaces._base import CompositeSpace, Space
+from hyperopt_jax.spaces._codec import Codec
+from hyperopt_jax.spaces._fixed import FixedSpace
+from hyperopt_jax.spaces._layout import full_layout, is_node
+from hyperopt_jax.spaces._tables import columns_as_params
+
+MAX_POINTS = 10_000_000
+
+Columns = list[np.ndarray]
+
+
+def n_points(space: PyTree) -> float:
+    """How many different configurations `space` holds; inf unless all are discrete.
+
+    Configurations that differ in inactive parameters only are one, and those that break
+    a constraint do not count (they are counted one by one: at most ten million).
+    """
+    nodes = jax.tree.leaves(space, is_leaf=is_node)
+    return math.prod(
+        node.n_points(n_points)
+        if isinstance(node, CompositeSpace)
+        else float(node.n_values())
+        for node in nodes
+    )
+
+
+def check_finite(space: PyTree, purpose: str) -> None:
+    """Raises `SpaceError` unless every leaf of `space` has finitely many values."""
+    for leaf in full_layout(space).leaves:
+        if not leaf.space.is_discrete:
+            raise SpaceError(
+                f"expected spaces with finitely many values for {purpose}, got "
+                f"{type(leaf.space).__name__} at {'/'.join(leaf.path) or 'the root'}; "
+                f"use a DiscreteSpace or a QLinearSpace, or give it a step"
+            )
+    if not is_concrete(space):
+        raise SpaceError(
+            f"expected concrete bounds for {purpose}, got traced ones; the bounds "
+            f"fix the number of points: call it outside jit and vmap"
+        )
+
+
+def all_points(space: PyTree) -> Columns:
+    """Every point of a finite space once, column by column, the last one fastest.
+
+    Raises:
+        SpaceError: more than ten million points.
+    """
+    return filled(space, table_of(space))
+
+
+def table_of(node: PyTree) -> Columns:
+    """`all_points`, with anything in inactive parameters."""
+    if isinstance(node, FixedSpace):
+        return []
+    if isinstance(node, Space):
+        values = np.asarray(node.points())
+        check_count(values.shape[0])
+        return list(values.reshape(values.shape[0], -1).T)
+    if isinstance(node, CompositeSpace):
+        return node.table(table_of)
+    return product([table_of(child) for child in _children(node)])
+
+
+def filled(node: PyTree, columns: Columns) -> Columns:
+    """`columns` of `node` with its filler in inactive parameters."""
+    codec = Codec(node)
+    if codec.activity is None:
+        return columns
+    X = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
+    active = np.asarray(codec.active(jax.numpy.asarray(X, np.float32)))
+    filler = np.asarray(codec.filler())[0]
+    return [
+        np.where(active[:, i], column, np.asarray(filler[i], column.dtype))
+        for i, column in enumerate(columns)
+    ]
+
+
+def product(tables: list[Columns]) -> Columns:
+    """Every combination of a row of each table, the last table's rows fastest."""
+    tables = [table for table in tables if table]
+    lengths = [table[0].shape[0] for table in tables]
+    total = math.prod(lengths)
+    check_count(total)
+    columns, inner = [], total
+    for table, n in zip(tables, lengths, strict=True):
+        inner //= n
+        outer = total // (n * inner)
+        columns += [np.tile(np.repeat(column, inner), outer) for column in table]
+    return columns
+
+
+def check_count(n: float) -> None:
+    """Raises `SpaceError` where there are too many points to list."""
+    if n > MAX_POINTS:
+        raise SpaceError(
+            f"expected a grid of at most {MAX_POINTS} points, got {n:.3g}; "
+            f"use RandomSearch or BayesianSearch"
+        )
+
+
+def enumerate_space(space: PyTree) -> Iterator[PyTree]:
+    """The configurations of a finite space, one after the other, the last leaf fastest.
+
+    Lazy: parameters of the whole are combined as they are asked for (those inside a
+    conditional or constrained part are listed at once).
+
+    Raises:
+        SpaceError: a leaf with infinitely many values, or traced bounds.
+
+    ```python
+    from hyperopt_jax.spaces import enumerate_space
+
+    space = {"layers": QLinearSpace(1, 3), "wide": BooleanSpace()}
+    len(list(enumerate_space(space)))  # 6
+    ```
+    """
+    check_finite(space, "enumerate_space")
+    return _lazily(space)
+
+
+def _lazily(space: PyTree) -> Iterator[PyTree]:
+    nodes = jax.tree.leaves(space, is_leaf=is_node)
+    pools = [all_points(node) for node in nodes if not isinstance(node, FixedSpace)]
+    indices = itertools.product(*(range(pool[0].shape[0]) for pool in pools))
+    for index in indices:
+        row = [c[i] for pool, i in zip(pools, index, strict=True) for c in pool]
+        yield columns_as_params(space, row)
+
+
+def _children(node: PyTree) -> list[Any]:
+    return jax.tree.leaves(node, is_leaf=lambda child: child is not node)

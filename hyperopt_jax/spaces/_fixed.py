@@ -1,0 +1,81 @@
+"""A constant among the parameters."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from hyperopt_jax._checks import as_numbers, is_concrete
+from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._objects import Objects
+
+
+class FixedSpace(Space):
+    """A constant that is handed to the objective with the parameters, not searched.
+
+    Use it to pin one parameter of a space without touching the objective. It has no
+    place in the unit cube and costs a model nothing. A number or an array of numbers
+    reaches the objective as it is. Anything else (a string, a function, None) stands in
+    the objective as the index 0, and `decode_choices` gives it back.
+
+    Args:
+        value: a number, an array of numbers, or any Python object.
+
+    ```python
+    space = {"lr": LogSpace(1e-5, 1e-1), "epochs": FixedSpace(10)}
+    ```
+    """
+
+    value: Shaped[Array, "..."]
+    objects: Objects = eqx.field(static=True)
+
+    def __init__(self, value: Any):
+        if not is_concrete(value):
+            self.value, self.objects = jnp.asarray(value), Objects(())
+        elif isinstance(value, bool) or as_numbers(value) is not None:
+            self.value, self.objects = jnp.asarray(np.asarray(value)), Objects(())
+        else:
+            self.value, self.objects = jnp.zeros((), jnp.int32), Objects((value,))
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return self.value.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def cube_shape(self) -> tuple[int, ...]:
+        return (0,)
+
+    @property
+    def is_discrete(self) -> bool:
+        return True
+
+    def n_values(self) -> Float[Array, ""]:
+        return jnp.ones(())
+
+    def decode(self, u: Float[Array, " 0"]) -> Shaped[Array, "..."]:
+        return self.value
+
+    def encode(self, value: Shaped[Array, "..."]) -> Float[Array, " 0"]:
+        return jnp.zeros(0)
+
+    def nth(self, index: Float[Array, ""]) -> Shaped[Array, "..."]:
+        return self.value
+
+    def transform(self, value: Any) -> Shaped[Array, "..."]:
+        leading = jnp.shape(value)[: jnp.ndim(value) - len(self.shape)]
+        return jnp.broadcast_to(self.value, leading + self.shape)
+
+    def points(self) -> Shaped[Array, "1 ..."]:
+        """The one value, with a leading axis."""
+        return self.value[None]
+
+    @property
+    def constant(self) -> Any:
+        """What was given: the number, the array or the object."""
+        return self.objects[0] if len(self.objects) else self.value

@@ -1,0 +1,289 @@
+"""What one does with a whole space: sample, encode, look into, take apart."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+from hyperopt_jax._checks import is_concrete
+from hyperopt_jax.errors import ParamsError, SpaceError
+from hyperopt_jax.spaces._base import CompositeSpace, Space
+from hyperopt_jax.spaces._checked import check_leaves, check_space
+from hyperopt_jax.spaces._codec import Codec
+from hyperopt_jax.spaces._layout import columns_of, full_layout, is_node, layout
+from hyperopt_jax.spaces._plain import as_plain
+from hyperopt_jax.spaces._tables import ravel, unravel
+
+
+def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
+    """`n` independent configurations: a pytree like the space, leaves (n, ...).
+
+    Uniform on the feasible part of a space with constraints. One compiled program for
+    each structure of space and `n`.
+
+    Raises:
+        SpaceError: a space that cannot be searched.
+
+    ```python
+    from hyperopt_jax import spaces
+
+    spaces.sample({"lr": LogSpace(1e-5, 1e-1)}, jax.random.key(0), 1000)
+    ```
+    """
+    check_space(space)
+    return unravel(space, _sample(space, key, n))
+
+
+@eqx.filter_jit
+def _sample(space: PyTree, key: PRNGKeyArray, n: int) -> Float[Array, "n c"]:
+    codec = Codec(space)
+    U, found = codec.sample(key, n)
+    return jnp.where(found, codec.decode(U), jnp.nan)
+
+
+def encode(space: PyTree, params: PyTree) -> Float[Array, "n d"]:
+    """Where configurations lie in the unit cube, one row each.
+
+    Raises:
+        ParamsError: params of another space.
+    """
+    return _encode(space, ravel(space, params))
+
+
+@eqx.filter_jit
+def _encode(space: PyTree, X: Float[Array, "n c"]) -> Float[Array, "n d"]:
+    return Codec(space).encode(X)
+
+
+def decode(space: PyTree, U: Float[Array, "n d"]) -> PyTree:
+    """The configurations at the rows of `U` in the unit cube; leaves (n, ...).
+
+    Raises:
+        ParamsError: a table of another width than the space has coordinates.
+    """
+    n_coordinates = sum(layout(space).widths("places"))
+    U = jnp.asarray(U).astype(jnp.result_type(float))
+    if U.ndim != 2 or U.shape[1] != n_coordinates:
+        raise ParamsError(
+            f"expected a table of {n_coordinates} coordinates a row for this space, "
+            f"got shape {U.shape}"
+        )
+    return unravel(space, _decode(space, U))
+
+
+@eqx.filter_jit
+def _decode(space: PyTree, U: Float[Array, "n d"]) -> Float[Array, "n c"]:
+    codec = Codec(space)
+    return codec.decode(codec.snap(U))
+
+
+def active(space: PyTree, params: PyTree) -> PyTree:
+    """Which parameters count: a pytree like `params` of truth values.
+
+    All of them, except inside conditional spaces and lists. Works inside a compiled
+    objective.
+
+    ```python
+    space = ConditionalSpace({"a": LinearSpace(0.0, 1.0), "b": LinearSpace(0.0, 1.0)})
+    params = {"choice": jnp.int32(1), "a": jnp.float32(0.5), "b": jnp.float32(0.1)}
+    active(space, params)  # {"a": False, "b": True, "choice": True}
+    ```
+    """
+    flat = layout(space)
+    X = ravel(space, params)
+    codec = Codec(space)
+    mask = codec.active(X)
+    batched = _is_batched(space, params)
+    leaves = []
+    for i, leaf in enumerate(flat.leaves):
+        columns = columns_of([i], codec.widths["values"])
+        if columns.size:
+            part = mask[:, columns].reshape(X.shape[0], *leaf.space.shape)
+        else:
+            # A constant has no column; it is as active as the branch that it is in.
+            part = jnp.broadcast_to(
+                codec.scope_is_active(X, leaf.scopes[0])[
+                    (...,) + (None,) * len(leaf.space.shape)
+                ],
+                (X.shape[0], *leaf.space.shape),
+            )
+        leaves.append(part if batched else part[0])
+    return jax.tree.unflatten(flat.treedef, leaves)
+
+
+def contains(space: PyTree, params: PyTree) -> Bool[Array, " n"]:
+    """Which configurations are points of the space, constraints included; one a row.
+
+    Inactive parameters may have any value. Floats are held to the precision in which a
+    search works.
+
+    Raises:
+        ParamsError: params of another structure.
+    """
+    return _contains(space, ravel(space, params))
+
+
+@eqx.filter_jit
+def _contains(space: PyTree, X: Float[Array, "n c"]) -> Bool[Array, " n"]:
+    codec = Codec(space)
+    # What does not count is taken for a value that fits.
+    X = jnp.where(codec.active(X), X, codec.filler())
+    kept = codec.is_allowed(X)
+    for i, leaf in enumerate(layout(space).leaves):
+        columns = columns_of([i], codec.widths["values"])
+        if columns.size:
+            values = X[:, columns].reshape(X.shape[0], *leaf.space.shape)
+            kept = kept & leaf.space.contains(values)
+    return kept
+
+
+def names(space: PyTree) -> list[str]:
+    """A name for each parameter, such as "opt/lr", in the order of `flatten`."""
+    return ["/".join(leaf.path) for leaf in full_layout(space).leaves]
+
+
+def flatten(space: PyTree, params: PyTree) -> dict[str, Any]:
+    """A pytree of parameters as one flat dict of named leaves.
+
+    Raises:
+        ParamsError: params of another structure.
+
+    ```python
+    from hyperopt_jax import spaces
+
+    space = {"opt": {"lr": LogSpace(1e-5, 1e-1)}}
+    spaces.flatten(space, {"opt": {"lr": 0.01}})  # {"opt/lr": 0.01}
+    ```
+    """
+    leaves = jax.tree.leaves(params)
+    structure: Any = jax.tree.structure(params)
+    expected: Any = layout(space).treedef
+    if structure != jax.tree.structure(expected.unflatten([0.0] * expected.num_leaves)):
+        raise ParamsError(
+            f"expected params with the structure of the search space, {expected}, got "
+            f"{structure}"
+        )
+    return dict(zip(names(space), leaves, strict=True))
+
+
+def unflatten(space: PyTree, named: Mapping[str, Any]) -> PyTree:
+    """The pytree of parameters from named leaves; the inverse of `flatten`.
+
+    Raises:
+        ParamsError: a name that is missing, or one too many.
+    """
+    own = names(space)
+    if set(own) != set(named):
+        raise ParamsError(
+            f"expected the names {own}, got {sorted(named)}; "
+            f"{sorted(set(own) ^ set(named))} stand on one side only"
+        )
+    treedef: Any = layout(space).treedef
+    return treedef.unflatten([named[name] for name in own])
+
+
+class Parts(NamedTuple):
+    """A space in three: each with the structure of the whole and None elsewhere."""
+
+    discrete: PyTree
+    categorical: PyTree
+    continuous: PyTree
+
+
+def split(space: PyTree) -> Parts:
+    """A space as its discrete, categorical and continuous parts.
+
+    Each part is a space of its own, None where the others are; `merge` puts parts, or
+    parameters of parts, together again. Numbers with finitely many values are discrete,
+    choices and switches categorical.
+
+    Raises:
+        SpaceError: a conditional or constrained part, whose parameters belong together.
+
+    ```python
+    from hyperopt_jax import spaces
+
+    space = {"lr": LogSpace(1e-5, 1e-1), "act": ChoiceSpace(["relu", "tanh"])}
+    parts = spaces.split(space)
+    assert spaces.merge(*parts) == space
+    ```
+    """
+    check_leaves(space)
+
+    def part(node: Any) -> str:
+        if isinstance(node, CompositeSpace):
+            raise SpaceError(
+                f"expected plain spaces to split, got a {type(node).__name__}, whose "
+                f"parameters belong together"
+            )
+        if node.is_nominal:
+            return "categorical"
+        return "discrete" if node.is_discrete else "continuous"
+
+    def only(kind: str) -> PyTree:
+        return jax.tree.map(
+            lambda node: node if part(node) == kind else None, space, is_leaf=is_node
+        )
+
+    return Parts(*(only(kind) for kind in Parts._fields))
+
+
+def merge(*parts: PyTree) -> PyTree:
+    """Parts of a space, or parameters of such parts, as one pytree.
+
+    Raises:
+        SpaceError: two parts with something in one place.
+    """
+
+    def one(*nodes: Any) -> Any:
+        found = [node for node in nodes if node is not None]
+        if len(found) > 1:
+            raise SpaceError(f"expected one part for each parameter, got {found}")
+        return found[0] if found else None
+
+    return jax.tree.map(one, *parts, is_leaf=lambda n: n is None or is_node(n))
+
+
+def decode_choices(space: PyTree, params: PyTree) -> Any:
+    """Configurations for plain Python: objects for indices, Python's own numbers.
+
+    Indices of choices become the chosen objects, the index of a conditional space the
+    name of its branch, numbers Python's own and arrays NumPy's. Branches that were not
+    chosen and entries beyond a list's length are left out.
+
+    Args:
+        params: one configuration (one dict comes back) or a batch (a list of dicts).
+
+    Raises:
+        ParamsError: params of another space, or traced ones.
+
+    ```python
+    space = {"act": ChoiceSpace(["relu", "tanh"]), "lr": LogSpace(1e-5, 1e-1)}
+    decode_choices(space, {"act": jnp.int32(1), "lr": jnp.float32(0.25)})
+    # {"act": "tanh", "lr": 0.25}
+    ```
+    """
+    if not is_concrete(params):
+        raise ParamsError(
+            "expected concrete params for decode_choices, got traced ones; inside a "
+            "compiled objective branch with ChoiceSpace.switch"
+        )
+    X = np.asarray(ravel(space, params))
+    rows = [as_plain(space, unravel(space, row)) for row in X]
+    return rows if _is_batched(space, params) else rows[0]
+
+
+def _is_batched(space: PyTree, params: PyTree) -> bool:
+    leaves = jax.tree.leaves(params)
+    spaces = layout(space).spaces
+    if len(leaves) != len(spaces):
+        return True
+    return any(
+        np.ndim(leaf) > len(own.shape)
+        for own, leaf in zip(spaces, leaves, strict=True)
+        if isinstance(own, Space)
+    )

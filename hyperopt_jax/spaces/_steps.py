@@ -1,0 +1,63 @@
+"""Numbers at equal steps between two bounds."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from hyperopt_jax._checks import is_concrete
+from hyperopt_jax.errors import SpaceError
+from hyperopt_jax.spaces._bounds import as_bound
+
+# A range that is a multiple of the step to this part of a step ends with the bound.
+SLACK = 1e-3
+
+
+def as_step(kind: str, step: Any, low: Any, high: Any) -> Float[Array, ""] | None:
+    """`step` as a positive float scalar, None as None; raises `SpaceError`."""
+    if step is None:
+        return None
+    number = as_bound(kind, "step", step)
+    if is_concrete(number, low, high) and not 0 < number <= (high - low) * (1 + SLACK):
+        raise SpaceError(
+            f"expected {kind}.step to be above 0 and at most the width of the range, "
+            f"{float(high) - float(low):g}, got {step!r}"
+        )
+    return number
+
+
+def check_whole_step(kind: str, step: Any) -> None:
+    """Raises `SpaceError` unless a concrete `step` is whole."""
+    if step is not None and is_concrete(step) and not float(step).is_integer():
+        raise SpaceError(f"expected a whole number for {kind}.step, got {step!r}")
+
+
+def count(space: Any) -> Float[Array, ""]:
+    """How many values `space` has."""
+    width = space.upper_bound - space.lower_bound
+    return jnp.floor(width / space.step + SLACK) + 1
+
+
+def at(space: Any, index: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The value with this number, counted from 0."""
+    return jnp.minimum(space.lower_bound + index * space.step, space.upper_bound)
+
+
+def number_of(space: Any, value: Shaped[Array, "..."]) -> Float[Array, "..."]:
+    """The number of the value nearest to `value`."""
+    low = space.lower_bound
+    index = jnp.round((value.astype(low.dtype) - low) / space.step)
+    return jnp.clip(index, 0, count(space) - 1)
+
+
+def log_edges(space: Any) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Logarithms of the ends of the first and the last value's stretch of the log axis."""
+    low, half = space.lower_bound, space.step / 2
+    last = at(space, count(space) - 1)
+    return jnp.log(low - jnp.minimum(half, low / 2)), jnp.log(last + half)
+
+
+def all_values(space: Any) -> np.ndarray:
+    """Every value, in rising order (bounds must be concrete)."""
+    return np.asarray(at(space, jnp.arange(float(count(space)))))

@@ -1,0 +1,156 @@
+"""Between pytrees of parameters and the table `X` of values."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree, Shaped
+
+from hyperopt_jax._checks import as_numbers, is_concrete
+from hyperopt_jax.errors import ParamsError
+from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._fixed import FixedSpace
+from hyperopt_jax.spaces._layout import Layout, is_searched, layout, starts
+
+
+def n_params(space: PyTree) -> int:
+    """How many parameters `space` has: its leaves, constants included."""
+    return len(layout(space).leaves)
+
+
+def n_columns(space: PyTree) -> int:
+    """How many columns the table of values of `space` has."""
+    return sum(layout(space).widths("values"))
+
+
+def n_groups(space: PyTree) -> int:
+    """How many length scales a model of `space` has."""
+    spaces = layout(space).spaces
+    return sum(max(s.feature_groups, default=-1) + 1 for s in spaces)
+
+
+def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
+    """The columns of `X` (..., d) as a pytree like `space`, in the dtypes of its leaves.
+
+    A concrete table is split on the host: one transfer, and nothing to compile.
+    """
+    flat = layout(space)
+    first = starts(flat.widths("values"))
+    table = np.asarray(X) if is_concrete(X) else X
+    leaves = [
+        _leaf(leaf, table, a, b)
+        for leaf, a, b in zip(flat.spaces, first[:-1], first[1:], strict=True)
+    ]
+    return jax.tree.unflatten(flat.treedef, leaves)
+
+
+def _leaf(space: Space, table: Any, start: int, end: int) -> Array:
+    """The values of one leaf from its columns of the table."""
+    leading = table.shape[:-1]
+    if isinstance(space, FixedSpace):
+        return jnp.broadcast_to(space.value, leading + space.shape)
+    columns = table[..., start] if space.shape == () else table[..., start:end]
+    columns = columns.reshape(leading + space.shape)
+    if isinstance(columns, np.ndarray):
+        return jnp.asarray(columns, space.dtype)
+    return columns.astype(space.dtype)
+
+
+def columns_as_params(space: PyTree, row: list[Any]) -> PyTree:
+    """One row of values, column by column, as a pytree of NumPy values."""
+    flat = layout(space)
+    first = starts(flat.widths("values"))
+    leaves = [
+        np.asarray(leaf.value)
+        if isinstance(leaf, FixedSpace)
+        else np.asarray(row[a:b], leaf.dtype).reshape(leaf.shape)[()]
+        for leaf, a, b in zip(flat.spaces, first[:-1], first[1:], strict=True)
+    ]
+    return jax.tree.unflatten(flat.treedef, leaves)
+
+
+def ravel(space: PyTree, params: PyTree) -> Float[Array, "q d"]:
+    """A batched pytree of parameters, or a raw (q, d) table, as a table `X`.
+
+    Raises:
+        ParamsError: another structure or number of parameters than the space's, leaves
+            of different lengths, or a number that is not finite.
+    """
+    flat = layout(space)
+    n_columns = sum(flat.widths("values"))
+    if isinstance(params, (np.ndarray, jax.Array)) and _is_table(flat, params):
+        table = params
+        if table.shape[1] != n_columns:
+            raise ParamsError(
+                f"expected a table of {n_columns} parameters a row for this space, "
+                f"got shape {table.shape}"
+            )
+        xp = jnp if not is_concrete(table) else np
+        table = xp.asarray(table).astype(_float())
+    else:
+        table = _columns_to_table(flat, params)
+    if is_concrete(table) and not np.isfinite(np.asarray(table)).all():
+        raise ParamsError("expected finite params, got a NaN or an infinity among them")
+    return jnp.asarray(table)
+
+
+def _is_table(flat: Layout, params: Any) -> bool:
+    """Whether an array is a raw table, and not the values of the one leaf there is."""
+    lone = jax.tree.structure(0) == flat.treedef
+    return np.ndim(params) == 2 and not (lone and len(flat.spaces[0].shape) == 1)
+
+
+def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
+    columns, structure = jax.tree.flatten(params)
+    expected: Any = jax.tree.structure(
+        jax.tree.unflatten(flat.treedef, [0.0] * flat.treedef.num_leaves)
+    )
+    if structure != expected:
+        raise ParamsError(
+            f"expected params with the structure of the search space, {flat.treedef}, "
+            f"got {structure}; tell the params that this study proposed"
+        )
+    searched = [
+        (space, column)
+        for space, column in zip(flat.spaces, columns, strict=True)
+        if is_searched(space)
+    ]
+    concrete = is_concrete(columns)
+    for _, column in searched:
+        if concrete and not _is_numeric(column):
+            raise ParamsError(f"expected numbers for params, got {column!r}")
+    xp = np if concrete else jnp
+    arrays = [xp.asarray(column).astype(_float()) for _, column in searched]
+    shapes = [space.shape for space, _ in searched]
+    leading = {_leading(a.shape, s) for a, s in zip(arrays, shapes, strict=True)}
+    if len(leading) != 1 or None in leading:
+        seen = sorted({xp.atleast_1d(a).shape for a in arrays})
+        raise ParamsError(
+            f"expected every leaf of params to have the same shape (q,), followed by "
+            f"that of its values, got {', '.join(map(str, seen))}"
+        )
+    q = leading.pop()
+    if all(shape == () for shape in shapes):
+        return xp.stack([a.reshape(q) for a in arrays], axis=1)
+    return xp.concatenate(
+        [a.reshape(q, math.prod(s)) for a, s in zip(arrays, shapes, strict=True)], 1
+    )
+
+
+def _leading(shape: tuple[int, ...], of_value: tuple[int, ...]) -> int | None:
+    """How many values an array holds; None where it is no batch of such values."""
+    n = len(shape) - len(of_value)
+    if n not in (0, 1) or shape[n:] != of_value:
+        return None
+    return shape[0] if n else 1
+
+
+def _is_numeric(column: Any) -> bool:
+    return np.asarray(column).dtype == bool or as_numbers(column) is not None
+
+
+def _float() -> jnp.dtype:
+    """The float dtype of all tables: JAX's default precision."""
+    return jnp.result_type(float)

@@ -1,0 +1,371 @@
+"""Every kind of leaf: laws, round trips, features, contents; and what is refused."""
+
+import itertools
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy import stats
+
+from hyperopt_jax.errors import ParamsError, SpaceError
+from hyperopt_jax.spaces import (
+    BooleanSpace,
+    ChoiceSpace,
+    Codec,
+    FixedSpace,
+    LinearSpace,
+    LogitSpace,
+    LogNormalSpace,
+    LogSpace,
+    NormalSpace,
+    OrdinalSpace,
+    PermutationSpace,
+    QLinearSpace,
+    QLogSpace,
+    ReverseLogSpace,
+    SimplexSpace,
+    SubsetSpace,
+    VectorSpace,
+    n_groups,
+    n_points,
+    ravel,
+    unravel,
+)
+
+searched = settings(max_examples=25, deadline=None, derandomize=True)
+N = 20_000
+SMALLEST_P = 1e-3
+
+
+class Named:
+    """An object that compares by identity and has no good repr."""
+
+
+FINITE = {
+    "choice": (lambda: ChoiceSpace(["a", None, Named, {"x": 1}, 2.5]), 5),
+    "choice-two": (lambda: ChoiceSpace([jnp.tanh, jax.nn.relu]), 2),
+    "choice-one": (lambda: ChoiceSpace(["only"]), 1),
+    "ordinal": (lambda: OrdinalSpace(["s", "m", "l"]), 3),
+    "boolean": (lambda: BooleanSpace(), 2),
+    "linear-step": (lambda: LinearSpace(0.0, 1.0, step=0.25), 5),
+    "qlinear-step": (lambda: QLinearSpace(1, 10, step=3), 4),
+    "vector-choice": (lambda: VectorSpace(ChoiceSpace(["a", "b", "c"]), 2), 9),
+    "vector-whole": (lambda: VectorSpace(QLinearSpace(0, 1), (2, 2)), 16),
+    "permutation": (lambda: PermutationSpace(4), 24),
+    "subset": (lambda: SubsetSpace(5, 2), 10),
+    "subset-most": (lambda: SubsetSpace(4, 3), 4),
+    "vector-permutation": (lambda: VectorSpace(PermutationSpace(3), 2), 36),
+}
+SKEWED = {
+    "log-step": (lambda: LogSpace(1.0, 9.0, step=2.0), 5),
+    "qlog-step": (lambda: QLogSpace(1, 13, step=4), 4),
+}
+CONTINUOUS = {
+    "normal": (lambda: NormalSpace(1.0, 2.0, -3.0, 2.0), stats.norm(1, 2).cdf),
+    "normal-above": (lambda: NormalSpace(0.0, 1.0, 2.0, 3.5), stats.norm(0, 1).cdf),
+    "lognormal": (
+        lambda: LogNormalSpace(1e-3, 10.0, 1e-6, 1.0),
+        stats.lognorm(math.log(10.0), scale=1e-3).cdf,
+    ),
+    "logit": (lambda: LogitSpace(0.01, 0.999), lambda x: np.log(x / (1 - x))),
+    "reverse-log": (lambda: ReverseLogSpace(0.5, 0.999), lambda x: -np.log(1 - x)),
+}
+ALL = {k: v[0] for k, v in (FINITE | SKEWED | CONTINUOUS).items()} | {
+    "simplex": lambda: SimplexSpace(4),
+    "vector-log": lambda: VectorSpace(LogSpace(1e-3, 1.0), (2, 3)),
+    "vector-simplex": lambda: VectorSpace(SimplexSpace(3), 2),
+    "fixed": lambda: FixedSpace(3),
+}
+
+
+def each(cases):
+    return pytest.mark.parametrize("name", cases)
+
+
+@eqx.filter_jit
+def draws(space, seed=0):
+    return space.sample(jax.random.key(seed), (N,))
+
+
+@eqx.filter_jit
+def there_and_back(codec, U):
+    X = codec.decode(codec.snap(U))
+    return X, codec.decode(codec.encode(X)), codec.snap(codec.snap(U)), codec.snap(U)
+
+
+def rows(values):
+    return np.asarray(values).reshape(len(values), -1).astype(float)
+
+
+@each(FINITE)
+def test_all_values_are_equally_likely(name):
+    make, size = FINITE[name]
+    space = make()
+    points, values = rows(space.points()), rows(draws(space))
+    assert len(points) == size == float(space.n_values()) == n_points({"x": space})
+    assert len(np.unique(points, axis=0)) == size
+    counts = [(values == point).all(axis=1).sum() for point in points]
+    assert sum(counts) == N
+    if size > 1:
+        assert stats.chisquare(counts).pvalue > SMALLEST_P
+
+
+@each(SKEWED)
+def test_steps_on_a_log_axis_own_their_stretch(name):
+    make, size = SKEWED[name]
+    space = make()
+    points, step = rows(space.points())[:, 0], float(space.step)
+    assert len(points) == size == float(space.n_values())
+    edges = np.concatenate([points - step / 2, [points[-1] + step / 2]])
+    edges[0] = max(edges[0], points[0] / 2)
+    masses = np.diff(np.log(edges))
+    counts = [(rows(draws(space))[:, 0] == p).sum() for p in points]
+    expected = N * masses / masses.sum()
+    assert stats.chisquare(counts, expected).pvalue > SMALLEST_P
+
+
+@each(CONTINUOUS)
+def test_continuous_laws(name):
+    make, law = CONTINUOUS[name]
+    space = make()
+    low, high = float(space.lower_bound), float(space.upper_bound)
+    values = np.asarray(draws(space), float)
+    assert values.min() >= low
+    assert values.max() <= high
+    place = (law(values) - law(low)) / (law(high) - law(low))
+    assert stats.kstest(place, "uniform").pvalue > SMALLEST_P
+    ends = jax.vmap(space.decode)(jnp.asarray([0.0, 1.0]))
+    np.testing.assert_allclose(ends, [low, high], rtol=2e-5)
+
+
+def test_simplex_is_uniform_and_sums_to_one():
+    values = np.asarray(draws(SimplexSpace(4)))
+    assert values.min() >= 0
+    assert np.abs(values.sum(axis=1) - 1).max() <= 4 * np.finfo(np.float32).eps
+    for i in range(4):
+        # A coordinate of the flat Dirichlet law is beta(1, n - 1).
+        assert stats.kstest(values[:, i], stats.beta(1, 3).cdf).pvalue > SMALLEST_P
+    corners = jnp.asarray([[1.0, 0, 0, 0], [0, 0, 0, 1.0], [0, 1.0, 0, 0]])
+    back = jax.vmap(lambda x: SimplexSpace(4).decode(SimplexSpace(4).encode(x)))(
+        corners
+    )
+    np.testing.assert_allclose(back, corners, atol=1e-6)
+
+
+SPACES = {name: make() for name, make in ALL.items()}
+CODEC = Codec(SPACES)
+
+
+@searched
+@given(seed=st.integers(0, 2**31))
+def test_there_and_back(seed):
+    U = np.random.default_rng(seed).uniform(size=(16, CODEC.n_coordinates))
+    U[:2] = [[0.0], [1.0]]
+    X, again, twice, once = there_and_back(CODEC, jnp.asarray(U, jnp.float32))
+    np.testing.assert_allclose(twice, once, atol=1e-6)
+    params, back = unravel(SPACES, X), unravel(SPACES, again)
+    np.testing.assert_array_equal(ravel(SPACES, params), X)
+    for name, space in SPACES.items():
+        assert params[name].dtype == space.dtype
+        assert params[name].shape == (16, *space.shape)
+        close = {"rtol": 0.0 if space.is_discrete else 1e-3, "atol": 2e-6}
+        np.testing.assert_allclose(params[name], back[name], **close, err_msg=name)
+
+
+def test_works_in_double_precision(x64):
+    space = {name: make() for name, make in ALL.items() if "vector" not in name}
+    codec = Codec(space)
+    U = jax.random.uniform(jax.random.key(0), (8, codec.n_coordinates))
+    X, again, _, _ = there_and_back(codec, U)
+    assert X.dtype == jnp.float64
+    np.testing.assert_allclose(X, again, rtol=1e-9, atol=1e-9)
+    assert eqx.filter_jit(Codec.features)(codec, U).dtype == jnp.float64
+
+
+@each([k for k in FINITE if FINITE[k][1] > 1])
+def test_nth_lists_the_points(name):
+    space = FINITE[name][0]()
+    index = jnp.arange(float(space.n_values()))
+    np.testing.assert_array_equal(jax.vmap(space.nth)(index), space.points())
+
+
+def test_contains():
+    @eqx.filter_jit
+    def check(spaces, key):
+        kept = {}
+        for name, space in spaces.items():
+            exact = not jnp.issubdtype(space.dtype, jnp.bool_)
+            outside = jnp.full(space.shape, 97, space.dtype if exact else jnp.float32)
+            inside = space.sample(key, (3, 2))
+            kept[name] = space.contains(outside), space.contains(inside)
+        return kept
+
+    for name, (outside, inside) in check(SPACES, jax.random.key(0)).items():
+        assert not bool(outside), name
+        assert inside.shape == (3, 2)
+        assert bool(inside.all()), name
+
+
+class TestFeatures:
+    @staticmethod
+    def distances(space):
+        codec = Codec(space)
+        points = jnp.asarray(rows(space.points()), jnp.float32)
+        F = np.asarray(codec.features(codec.encode(points)))
+        assert len(codec.feature_groups) == F.shape[1]
+        return np.sqrt(((F[:, None] - F[None]) ** 2).sum(-1))
+
+    @pytest.mark.parametrize("m", [2, 3, 7])
+    def test_different_choices_are_at_distance_one(self, m):
+        D = self.distances(ChoiceSpace(range(m)))
+        np.testing.assert_allclose(D, 1 - np.eye(m), atol=1e-6)
+        assert Codec(ChoiceSpace(range(m))).n_groups == 1
+
+    def test_switches_are_at_distance_one(self):
+        np.testing.assert_allclose(self.distances(BooleanSpace()), 1 - np.eye(2))
+
+    def test_orders(self):
+        D = self.distances(PermutationSpace(4))
+        assert D.max() == pytest.approx(1.0, abs=1e-5)
+        # The first in the order of a dictionary against the last, its reverse.
+        assert D[0, -1] == pytest.approx(1.0, abs=1e-5)
+
+    def test_subsets(self):
+        D = self.distances(SubsetSpace(4, 2))
+        pairs = list(itertools.combinations(range(4), 2))
+        for i, a in enumerate(pairs):
+            for j, b in enumerate(pairs):
+                apart = len(set(a) ^ set(b))
+                assert D[i, j] == pytest.approx(math.sqrt(apart / 4), abs=1e-5)
+
+    def test_entries_of_a_vector_have_their_own_length_scales(self):
+        codec = Codec(VectorSpace(ChoiceSpace(["a", "b", "c"]), 2))
+        assert codec.feature_groups.tolist() == [0, 0, 0, 1, 1, 1]
+        codec = Codec([LinearSpace(0.0, 1.0), SimplexSpace(3), LogSpace(1.0, 2.0)])
+        assert codec.feature_groups.tolist() == [0, 1, 1, 1, 2]
+        assert codec.n_groups == n_groups(
+            [LinearSpace(0, 1), SimplexSpace(3), LogSpace(1, 2)]
+        )
+
+    def test_plain_numbers_cost_nothing(self):
+        space = {"a": LinearSpace(0.0, 1.0), "b": QLogSpace(1, 9), "c": LogSpace(1, 2)}
+        codec = Codec(space)
+        U = jnp.zeros((3, 3))
+        assert codec.features(U) is U
+        assert codec.feature_groups.tolist() == [0, 1, 2]
+        assert not jax.make_jaxpr(Codec(space["a"]).snap)(U[:, :1]).eqns
+
+
+class TestChoices:
+    def test_objects_come_back(self):
+        space = ChoiceSpace(["a", None, Named, {"x": 1}])
+        assert space.value(jnp.int32(1)) is None
+        assert space.value(jnp.asarray([[2], [3]])) == [[Named], [{"x": 1}]]
+        assert space.index({"x": 1}) == 3
+        for bad in (4, -1):
+            with pytest.raises(ParamsError, match="index of 0 to 3"):
+                space.value(bad)
+        with pytest.raises(ParamsError, match="one of the choices"):
+            space.index("zzz")
+        with pytest.raises(ParamsError, match="switch"):
+            jax.jit(space.value)(1)
+
+    def test_switch_inside_a_program(self):
+        space = ChoiceSpace(["sin", "cos"])
+        branch = jax.jit(lambda i, x: space.switch(i, [jnp.sin, jnp.cos], x))
+        assert float(branch(1, 0.0)) == 1.0
+        with pytest.raises(ParamsError, match="2 branches"):
+            space.switch(0, [jnp.sin], 0.0)
+
+    def test_equal_by_value_and_hashable(self):
+        make = lambda: ChoiceSpace(["a", {"x": [1, 2]}, None])  # noqa: E731
+        assert make() == make()
+        assert hash(make()) == hash(make())
+        assert make() != ChoiceSpace(["a", {"x": [1, 3]}, None])
+        assert ChoiceSpace([0, 1]) != ChoiceSpace([False, True])
+        assert ChoiceSpace([0, 1]) != OrdinalSpace([0, 1])
+        assert LinearSpace(0, 1) == LinearSpace(0.0, 1.0) != LinearSpace(0.0, 2.0)
+        assert len({LinearSpace(0, 1), LinearSpace(0.0, 1.0), LogSpace(1, 2)}) == 2
+
+    def test_names_are_no_part_of_a_program(self):
+        codec = Codec([ChoiceSpace([f"{i}", f"{i}b"]) for i in range(20)])
+        assert len(codec.kinds) == 1
+
+
+def test_constants_pass_through():
+    space = {
+        "lr": LogSpace(0.1, 1.0),
+        "n": FixedSpace([1, 2]),
+        "opt": FixedSpace("sgd"),
+    }
+    codec = Codec(space)
+    assert (codec.n_params, codec.n_columns, codec.n_coordinates) == (3, 1, 1)
+    params = unravel(space, jnp.asarray([[0.2], [0.4]]))
+    assert params["n"].tolist() == [[1, 2], [1, 2]]
+    assert params["opt"].tolist() == [0, 0]
+    assert space["opt"].constant == "sgd"
+    assert ravel(space, params).shape == (2, 1)
+    lowered = jax.vmap(lambda v: Codec({"f": FixedSpace(v), "x": space["lr"]}).n_params)
+    assert lowered(jnp.zeros(2)).tolist() == [3 - 1] * 2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ChoiceSpace([]), "at least one choice"),
+        (lambda: ChoiceSpace("abc"), "list or tuple"),
+        (lambda: ChoiceSpace(["a", "b", "a"]), "'a' twice"),
+        (lambda: ChoiceSpace([{}, 1, {}]), "{} twice"),
+        (lambda: LinearSpace(0.0, 1.0, step=0.0), "step"),
+        (lambda: LinearSpace(0.0, 1.0, step=2.0), "step"),
+        (lambda: QLinearSpace(0, 9, step=0.5), "whole number for QLinearSpace.step"),
+        (lambda: LinearSpace(0.0, 1.0).points(), "expected a step"),
+        (lambda: VectorSpace(LinearSpace(0.0, 1.0), ()), "shape"),
+        (lambda: VectorSpace(LinearSpace(0.0, 1.0), 0), "shape"),
+        (lambda: VectorSpace({"a": LinearSpace(0.0, 1.0)}, 2), "searched Space"),
+        (lambda: VectorSpace(FixedSpace(1), 2), "searched Space"),
+        (lambda: SimplexSpace(1), ">= 2, got 1"),
+        (lambda: PermutationSpace(2.5), "whole number"),
+        (lambda: SubsetSpace(3, 3), "k < n"),
+        (lambda: LogitSpace(0.0, 0.5), "between 0 and 1"),
+        (lambda: ReverseLogSpace(0.5, 1.0), "upper_bound < limit"),
+        (lambda: NormalSpace(0.0, 0.0), "std > 0"),
+        (lambda: NormalSpace(0.0, 1.0, 8.0, 9.0), "at least"),
+        (lambda: LogNormalSpace(0.0, 2.0), "lower_bound > 0"),
+        (lambda: LogNormalSpace(1.0, 1.0), "factor > 1"),
+    ],
+)
+def test_bad_input_gets_one_sentence(make, message):
+    with pytest.raises(SpaceError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_bounds_of_new_kinds_map():
+    lows = jnp.asarray([0.1, 0.3])
+    makers = [
+        lambda low: LogitSpace(low, 0.9),
+        lambda low: ReverseLogSpace(low, 0.95),
+        lambda low: NormalSpace(0.5, 0.2, low, 1.0),
+        lambda low: LogNormalSpace(0.5, 2.0, low, 1.0),
+        lambda low: LinearSpace(low, 1.0, step=0.05),
+        lambda low: VectorSpace(LinearSpace(low, 1.0), 2),
+    ]
+    for make in makers:
+
+        def lowest(low, make=make):
+            codec = Codec({"x": make(low)})
+            return codec.decode(jnp.zeros((1, codec.n_coordinates)))[0, 0]
+
+        np.testing.assert_allclose(jax.vmap(lowest)(lows), lows, rtol=1e-5)
+
+
+def test_large_counts_do_not_overflow():
+    assert float(PermutationSpace(60).n_values()) == math.inf
+    assert float(SubsetSpace(200, 100).n_values()) == math.inf
+    order = PermutationSpace(12).nth(jnp.asarray(5.0))
+    assert sorted(order.tolist()) == list(range(12))

@@ -1,0 +1,256 @@
+"""Operations on whole spaces: sampling, naming, taking apart, JSON, plain Python."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperopt_jax import spaces
+from hyperopt_jax.errors import ParamsError, SpaceError
+from hyperopt_jax.spaces import (
+    BooleanSpace,
+    ChoiceSpace,
+    Condition,
+    ConditionalSpace,
+    ConstrainedSpace,
+    DependentSpace,
+    DiscreteSpace,
+    FixedSpace,
+    LinearSpace,
+    ListSpace,
+    LogSpace,
+    OrdinalSpace,
+    QLinearSpace,
+    QLogSpace,
+    SimplexSpace,
+    VectorSpace,
+)
+from tests import zoo
+
+KEY = jax.random.key(0)
+
+
+def is_small(params):
+    """A predicate with a name that can be imported."""
+    return params["width"] * params["depth"] <= 64
+
+
+def whole():
+    return {
+        "opt": {
+            "lr": LogSpace(1e-5, 1e-1),
+            "name": ChoiceSpace(["sgd", None, jnp.tanh]),
+        },
+        "layers": (QLinearSpace(1, 4), DiscreteSpace([0.5, 0.25])),
+        "mix": SimplexSpace(3),
+        "acts": VectorSpace(OrdinalSpace(["a", "b"]), 2),
+        "nesterov": BooleanSpace(),
+        "epochs": FixedSpace(10),
+        "label": FixedSpace({"run": [1, 2]}),
+        "model": ConditionalSpace(
+            {"tree": {"depth": QLinearSpace(1, 9)}, "none": {}}, "which"
+        ),
+        "blocks": ListSpace({"width": QLogSpace(8, 64)}, 3),
+        "dependent": DependentSpace(
+            {"kernel": ChoiceSpace(["rbf", "poly"]), "degree": QLinearSpace(2, 5)},
+            when={"degree": Condition("kernel", is_in=["poly"])},
+        ),
+        "net": ConstrainedSpace(
+            {"width": QLogSpace(1, 64), "depth": QLinearSpace(1, 8)},
+            is_small,
+            A=[[1.0, 1.0]],
+            b=[40.0],
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    space = whole()
+    return space, spaces.sample(space, KEY, 32)
+
+
+def test_samples_are_contained_encoded_and_decoded(sampled):
+    space, params = sampled
+    assert bool(spaces.contains(space, params).all())
+    U = spaces.encode(space, params)
+    assert U.shape[0] == 32
+    back = spaces.decode(space, U)
+    assert jax.tree.structure(back) == jax.tree.structure(params)
+    for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+    with pytest.raises(ParamsError, match="coordinates a row"):
+        spaces.decode(space, U[:, 1:])
+
+
+def test_contains_sees_values_constraints_and_activity():
+    space = ConstrainedSpace(
+        ConditionalSpace({"a": {"x": QLinearSpace(1, 5)}, "b": {}}),
+        lambda p: (p["choice"] == 1) | (p["a"]["x"] <= 3),
+    )
+    x, choice = jnp.asarray([1, 4, 9, 9]), jnp.asarray([0, 0, 0, 1])
+    params = {"a": {"x": x}, "b": {}, "choice": choice}
+    assert spaces.contains(space, params).tolist() == [True, False, False, True]
+
+
+def test_active_is_a_tree_of_masks(sampled):
+    space, params = sampled
+    mask = spaces.active(space, params)
+    assert jax.tree.structure(mask) == jax.tree.structure(params)
+    chosen = np.asarray(params["model"]["which"]) == 1
+    np.testing.assert_array_equal(mask["model"]["tree"]["depth"], chosen)
+    lengths = np.asarray(params["blocks"]["length"])
+    np.testing.assert_array_equal(
+        mask["blocks"]["values"]["width"], np.arange(3)[None] < lengths[:, None]
+    )
+    assert mask["mix"].shape == (32, 3)
+    one = jax.tree.map(lambda leaf: leaf[0], params)
+    traced = jax.jit(lambda p: spaces.active(space, p))(one)
+    assert traced["blocks"]["values"]["width"].shape == (3,)
+    assert traced["epochs"].shape == ()
+
+
+def test_names_flatten_and_unflatten(sampled):
+    space, params = sampled
+    flat = spaces.flatten(space, params)
+    assert list(flat) == spaces.names(space)
+    assert {"opt/lr", "layers/0", "model/which", "blocks/values/width"} <= set(flat)
+    assert flat["mix"] is params["mix"]
+    back = spaces.unflatten(space, dict(reversed(flat.items())))
+    assert jax.tree.structure(back) == jax.tree.structure(params)
+    assert back["opt"]["lr"] is params["opt"]["lr"]
+    with pytest.raises(ParamsError, match="opt/lr"):
+        spaces.unflatten(space, {k: v for k, v in flat.items() if k != "opt/lr"})
+    with pytest.raises(ParamsError, match="structure"):
+        spaces.flatten(space, {"a": 1})
+
+
+def test_split_and_merge():
+    space = {
+        "lr": LogSpace(1e-5, 1e-1),
+        "nested": [ChoiceSpace(["a", "b"]), QLinearSpace(1, 4), {"on": BooleanSpace()}],
+    }
+    parts = spaces.split(space)
+    assert parts.continuous == {"lr": space["lr"], "nested": [None, None, {"on": None}]}
+    assert parts.discrete["nested"][1] == space["nested"][1]
+    assert parts.categorical["nested"][2]["on"] == BooleanSpace()
+    assert spaces.merge(*parts) == space
+    samples = [spaces.sample(part, KEY, 2) for part in parts]
+    whole = spaces.merge(*samples)
+    assert bool(spaces.contains(space, whole).all())
+    with pytest.raises(SpaceError, match="one part for each"):
+        spaces.merge(space, space)
+    with pytest.raises(SpaceError, match="belong together"):
+        spaces.split({"a": ConditionalSpace({"b": {}})})
+
+
+def test_plain_python_configurations(sampled):
+    space, params = sampled
+    plain = spaces.decode_choices(space, params)
+    assert len(plain) == 32
+    for row, config in enumerate(plain):
+        assert type(config["opt"]["lr"]) is float
+        assert config["opt"]["name"] in ("sgd", None, jnp.tanh)
+        assert type(config["layers"][0]) is int
+        assert type(config["nesterov"]) is bool
+        assert (config["epochs"], config["label"]) == (10, {"run": [1, 2]})
+        which = config["model"]["which"]
+        assert set(config["model"]) == {"which", which}
+        assert len(config["blocks"]) == int(params["blocks"]["length"][row])
+        assert ("degree" in config["dependent"]) == (
+            config["dependent"]["kernel"] == "poly"
+        )
+        assert set(config["acts"]) <= {"a", "b"}
+    one = jax.tree.map(lambda leaf: leaf[3], params)
+    single = spaces.decode_choices(space, one)
+    np.testing.assert_array_equal(single.pop("mix"), plain[3].pop("mix"))
+    assert single == plain[3]
+    with pytest.raises(ParamsError, match="traced"):
+        jax.jit(lambda p: spaces.decode_choices(space, p))(params)
+
+
+class Pair(NamedTuple):
+    a: LinearSpace
+    b: ChoiceSpace
+
+
+def test_containers_of_any_kind():
+    space = Pair(LinearSpace(0.0, 1.0), ChoiceSpace(["x", "y"]))
+    params = spaces.sample(space, KEY, 2)
+    assert isinstance(params, Pair)
+    assert spaces.names(space) == ["a", "b"]
+    assert isinstance(spaces.decode_choices(space, params)[0], Pair)
+
+
+def test_describe_has_a_line_for_each_parameter():
+    text = spaces.describe(whole())
+    lines = text.splitlines()
+    assert len(lines) == 2 + len(spaces.names(whole())) + 1
+    for part in (
+        "opt/lr",
+        "1e-05 to 0.1",
+        "'sgd', None, tanh",
+        "model/which = 'tree'",
+        "blocks/length >= 3",
+        "OrdinalSpace x 2",
+        "1 hard constraint",
+    ):
+        assert part in text, part
+
+
+class TestJson:
+    @pytest.mark.parametrize("name", sorted(zoo.SPACES))
+    def test_every_kind_comes_back_equal(self, name):
+        space = zoo.SPACES[name]()
+        text = spaces.to_json({"x": [space, (space, None)]})
+        assert spaces.from_json(text) == {"x": [space, (space, None)]}
+
+    def test_whole_spaces(self):
+        text = spaces.to_json(whole(), indent=1)
+        back = spaces.from_json(text, names=True)
+        assert back == whole()
+        assert back["net"].predicate is is_small
+        params = spaces.sample(back, KEY, 2)
+        assert bool(spaces.contains(whole(), params).all())
+
+    def test_nothing_is_imported_unless_asked(self):
+        text = spaces.to_json(ChoiceSpace([jnp.tanh]))
+        with pytest.raises(SpaceError, match="stands for"):
+            spaces.from_json(text)
+        path = f"{jnp.tanh.__module__}:{jnp.tanh.__qualname__}"
+        assert spaces.from_json(text, names={path: abs}) == ChoiceSpace([abs])
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda: ChoiceSpace([lambda x: x]), "imported by name"),
+            (lambda: ChoiceSpace([object()]), "imported by name"),
+            (lambda: ConstrainedSpace(BooleanSpace(), lambda p: p), "imported by name"),
+            (lambda: {1: BooleanSpace()}, "strings"),
+        ],
+    )
+    def test_what_has_no_name_is_refused(self, make, message):
+        with pytest.raises(SpaceError, match=message):
+            spaces.to_json(make())
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("{", "JSON text"),
+            ("{}", "expected a space"),
+            ("[1]", "expected a Space"),
+            ('{"kind": "NoSpace"}', "known kind"),
+            ('{"kind": "BooleanSpace", "a": 1}', "no argument"),
+        ],
+    )
+    def test_bad_text(self, text, message):
+        with pytest.raises(SpaceError, match=message):
+            spaces.from_json(text)
+
+    def test_all_digits_survive(self):
+        space = LinearSpace(0.1, 1 / 3)
+        back = spaces.from_json(spaces.to_json(space))
+        assert back == space
+        assert hash(back) == hash(space)
