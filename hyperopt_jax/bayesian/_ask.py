@@ -17,6 +17,7 @@ from hyperopt_jax.bayesian._state import (
     in_cube,
     kernel_for,
     nugget_for,
+    points_in_cube,
     targets_of,
 )
 from hyperopt_jax.gp import (
@@ -43,25 +44,33 @@ class _Slots(NamedTuple):
 
 
 def propose(
-    optimizer: "BayesianSearch", state: BayesianSearchState, key: PRNGKeyArray
-) -> Float[Array, "q d"]:
-    """The next batch as a table of values."""
+    optimizer: "BayesianSearch",
+    state: BayesianSearchState,
+    key: PRNGKeyArray,
+    pending: Float[Array, "p c"] | None = None,
+) -> Float[Array, "q c"]:
+    """The next batch as a table of values, while the trials `pending` still run."""
     codec, trials = Codec(state.space), state.trials
-    pad = (0, optimizer.n_parallel - 1)
+    n_pending = 0 if pending is None else pending.shape[0]
+    pad = (0, optimizer.n_parallel - 1 + n_pending)
     slots = _Slots(
         jnp.pad(in_cube(codec, trials), (pad, (0, 0)), constant_values=0.5),
-        jnp.pad(targets_of(trials, optimizer.maximize), pad),
+        jnp.pad(targets_of(trials, optimizer.maximize).t, pad),
         jnp.pad(trials.mask, pad),
         jnp.pad(trials.succeeded, pad),
     )
     shape = (optimizer.n_parallel, codec.n_coordinates + 1)
     shifts = hashed_uniform(key, shape, slots.U.dtype)
-    no_model = (trials.n_recorded < optimizer.n_warmup) | ~jnp.any(trials.succeeded)
+    count, running = trials.n_recorded, None
+    if pending is not None:
+        running = points_in_cube(codec, pending)
+        count = count + n_pending
+    no_model = (count < optimizer.n_warmup) | ~jnp.any(trials.succeeded)
     U = lax.cond(
         no_model,
-        lambda: _warm_up(optimizer, codec, slots, trials.n_recorded, shifts, key),
+        lambda: _warm_up(optimizer, codec, slots, running, count, shifts, key),
         lambda: _model_based(
-            optimizer, codec, slots, trials.n_recorded, state.hyper, shifts, key
+            optimizer, codec, slots, running, count, state.hyper, shifts, key
         ),
     )
     if not codec.has_constraints:
@@ -75,11 +84,16 @@ def _warm_up(
     optimizer: "BayesianSearch",
     codec: Codec,
     slots: _Slots,
+    running: Float[Array, "p d"] | None,
     count: Int[Array, ""],
     shifts: Float[Array, "q s"],
     key: PRNGKeyArray,
 ) -> Float[Array, "q d"]:
     """A batch chosen without a model, one slot after the other."""
+    U, recorded = slots.U, slots.recorded
+    if running is not None:
+        rows = _rows_before(count, running)
+        U, recorded = U.at[rows].set(running), recorded.at[rows].set(True)
     centre = jnp.full((1, codec.n_coordinates), 0.5, slots.U.dtype)
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
@@ -99,13 +113,20 @@ def _warm_up(
         U = jnp.where(is_row[:, None], u[None, :], U)
         return (U, recorded | is_row), u
 
-    return _fill_slots(fill, (slots.U, slots.recorded), shifts)
+    return _fill_slots(fill, (U, recorded), shifts)
+
+
+def _rows_before(count: Int[Array, ""], running: Float[Array, "p d"]) -> Array:
+    """The rows of the trials that still run, which end before row `count`."""
+    n = running.shape[0]
+    return count - n + jnp.arange(n, dtype=jnp.int32)
 
 
 def _model_based(
     optimizer: "BayesianSearch",
     codec: Codec,
     slots: _Slots,
+    running: Float[Array, "p d"] | None,
     count: Int[Array, ""],
     hyper: Hyperparameters,
     shifts: Float[Array, "q s"],
@@ -113,8 +134,8 @@ def _model_based(
 ) -> Float[Array, "q d"]:
     """A batch that maximises the acquisition, one slot after the other.
 
-    Each proposal is added to the posterior with a hallucinated result before the next
-    slot is filled.
+    Each proposal, and before them each trial that still runs, is added to the posterior
+    with a hallucinated result before the next slot is filled.
     """
     so_far = region.progress(slots.U, slots.targets, slots.succeeded, count)
     incumbent = slots.U[so_far.best_row]
@@ -123,11 +144,10 @@ def _model_based(
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
         grown, U, y_max = carry
-        models = eqx.combine(grown, fixed)
         i, shift = slot
         failures = so_far.failures + i
         local = uses_local & region.is_local(failures, optimizer.n_local)
-        posterior = _model_of(models, local)
+        posterior = _model_of(eqx.combine(grown, fixed), local)
         box = region.box(incumbent, so_far.step, failures, optimizer.n_local, codec)
         box = region.everywhere_unless(local, box)
 
@@ -148,16 +168,32 @@ def _model_based(
             optimizer.n_lbfgs_steps,
             codec,
         )
+        return believe((grown, U, y_max), u, local, count + i, slot_key), u
+
+    def believe(
+        carry: tuple, u: Array, local: Array, row: Array, key: PRNGKeyArray
+    ) -> tuple:
+        """The carry with a hallucinated result at `u`."""
+        grown, U, y_max = carry
+        models = eqx.combine(grown, fixed)
         features = codec.features(u[None, :])
-        mean, std = posterior.mean_and_std(features)
-        result = optimizer.hallucination(mean, std, slot_key, y_max)
+        mean, std = _model_of(models, local).mean_and_std(features)
+        result = optimizer.hallucination(mean, std, key, y_max)
         result = jnp.asarray(result, y_max.dtype).reshape(())
-        models = _grown(models, features[0], result, count + i)
-        is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == count + i
+        models = _grown(models, features[0], result, row)
+        is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == row
         U = jnp.where(is_row[:, None], u[None, :], U)
-        return (eqx.filter(models, eqx.is_array), U, jnp.maximum(y_max, result)), u
+        return eqx.filter(models, eqx.is_array), U, jnp.maximum(y_max, result)
+
+    def wait_for(carry: tuple, trial: tuple) -> tuple[tuple, None]:
+        u, row = trial
+        slot_key = jax.random.fold_in(key, row)
+        return believe(carry, u, jnp.asarray(False), row, slot_key), None
 
     carry = (grown, slots.U, slots.targets[so_far.best_row])
+    if running is not None:
+        trials = running, _rows_before(count, running)
+        carry, _ = lax.scan(wait_for, carry, trials)
     return _fill_slots(fill, carry, shifts)
 
 

@@ -27,6 +27,7 @@ from hyperopt_jax.acquisition import (
     SampleHallucination,
 )
 from hyperopt_jax.base import Optimizer, check_results, make
+from hyperopt_jax.bayesian import _beliefs
 from hyperopt_jax.bayesian._ask import propose
 from hyperopt_jax.bayesian._state import BayesianSearchState
 from hyperopt_jax.bayesian._tell import tell
@@ -191,23 +192,39 @@ class BayesianSearch(Optimizer):
         key: PRNGKeyArray,
         params: PyTree | None = None,
         results: Float[Array, " q"] | None = None,
+        *,
+        pending: PyTree | None = None,
     ) -> PyTree:
         """The next batch: a pytree like the space, leaves (n_parallel,).
 
-        `params` and `results`, where given, are told to the search first, for this
-        proposal only.
+        Args:
+            state: what the search knows.
+            key: another key, another proposal.
+            params, results: where given, told to the search first, for this proposal
+                only.
+            pending: configurations that are still being evaluated, leaves (p,): each
+                stands in with a hallucinated result, so that the proposals of
+                asynchronous workers keep apart. Each number p is compiled anew.
 
         Raises:
             StateError: a state of another search.
-            ParamsError: `params` without `results`, or ones that do not fit.
+            ParamsError: `params` without `results`, or ones that do not fit; `pending`
+                of another space.
+
+        ```python
+        first = optimizer.get_next_params(state, key_1)
+        second = optimizer.get_next_params(state, key_2, pending=first)
+        ```
         """
         check_state(self, state, BayesianSearchState)
         if (params is None) != (results is None):
             raise ParamsError("expected params and results together, got one of them")
         if params is not None and results is not None:
             state = self.update_state(state, key, results, params)
-        size = self._size_for(state, self.n_parallel)
-        return unravel(state.space, _propose_jit(self, state, key, size))
+        running = None if pending is None else ravel(state.space, pending)
+        n_more = self.n_parallel + (0 if running is None else running.shape[0])
+        size = self._size_for(state, n_more)
+        return unravel(state.space, _propose_jit(self, state, key, size, running))
 
     def update_state(
         self,
@@ -254,6 +271,71 @@ class BayesianSearch(Optimizer):
         row = history.best_row(state.trials, self.maximize)
         return unravel(state.space, state.X[row])
 
+    def recommend(self, state: BayesianSearchState) -> PyTree:
+        """The recorded configuration with the best posterior mean, with scalar leaves.
+
+        Where results are noisy the best one seen owes much to luck; the surrogate sees
+        through it. Without noise this is `best_params`.
+
+        Raises:
+            StateError: a state of another search.
+        """
+        check_state(self, state, BayesianSearchState)
+        row = _recommended_jit(self, state, self._size_for(state, 0))
+        return unravel(state.space, state.X[row])
+
+    def posterior(
+        self, state: BayesianSearchState, params: PyTree
+    ) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+        """What the surrogate expects at `params`: mean and standard deviation (m,).
+
+        In the units of the results, without their noise. The surrogate winsorises the
+        bad side of the results, so far above it (or below, maximising) the mean is too
+        good. Failed trials are left out.
+
+        Args:
+            state: what the search knows.
+            params: pytree like the space with leaves (m,), or a raw table.
+
+        Raises:
+            StateError: a state of another search.
+            ParamsError: params of another space.
+
+        ```python
+        grid = {"x": jnp.linspace(0.0, 1.0, 100)}
+        mean, std = optimizer.posterior(state, grid)
+        ```
+        """
+        check_state(self, state, BayesianSearchState)
+        X = ravel(state.space, params)
+        return _posterior_jit(self, state, X, self._size_for(state, 0))
+
+    def sample_posterior(
+        self,
+        state: BayesianSearchState,
+        key: PRNGKeyArray,
+        params: PyTree,
+        n_samples: int = 1,
+    ) -> Float[Array, "n_samples m"]:
+        """Joint draws of the objective at `params`, as the surrogate sees it.
+
+        Args:
+            state: what the search knows.
+            key: of the draws.
+            params: pytree like the space with leaves (m,), or a raw table; the cost
+                grows with m cubed.
+            n_samples: number of draws, >= 1.
+
+        Raises:
+            StateError: a state of another search.
+            ParamsError: params of another space.
+            SettingError: `n_samples` below 1.
+        """
+        check_state(self, state, BayesianSearchState)
+        n_samples = check_int("n_samples", n_samples, 1)
+        X = ravel(state.space, params)
+        return _draws_jit(self, state, key, X, n_samples, self._size_for(state, 0))
+
     def n_told(self, state: BayesianSearchState) -> Int[Array, ""] | int:
         check_state(self, state, BayesianSearchState)
         if is_concrete(state.mask):
@@ -295,8 +377,39 @@ def _propose_jit(
     state: BayesianSearchState,
     key: PRNGKeyArray,
     size: int | None,
-) -> Float[Array, "q d"]:
-    return propose(optimizer, optimizer.shrink(state, size), key)
+    pending: Float[Array, "p c"] | None,
+) -> Float[Array, "q c"]:
+    return propose(optimizer, optimizer.shrink(state, size), key, pending)
+
+
+@eqx.filter_jit
+def _recommended_jit(
+    optimizer: BayesianSearch, state: BayesianSearchState, size: int | None
+) -> Int[Array, ""]:
+    return _beliefs.recommended_row(optimizer, optimizer.shrink(state, size))
+
+
+@eqx.filter_jit
+def _posterior_jit(
+    optimizer: BayesianSearch,
+    state: BayesianSearchState,
+    X: Float[Array, "m c"],
+    size: int | None,
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    return _beliefs.mean_and_std(optimizer, optimizer.shrink(state, size), X)
+
+
+@eqx.filter_jit
+def _draws_jit(
+    optimizer: BayesianSearch,
+    state: BayesianSearchState,
+    key: PRNGKeyArray,
+    X: Float[Array, "m c"],
+    n_samples: int,
+    size: int | None,
+) -> Float[Array, "s m"]:
+    small = optimizer.shrink(state, size)
+    return _beliefs.draws(optimizer, small, key, X, n_samples)
 
 
 @eqx.filter_jit

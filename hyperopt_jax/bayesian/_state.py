@@ -1,6 +1,6 @@
 """What a Bayesian search knows, and what its surrogate makes of it."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -52,9 +52,14 @@ def in_cube(codec: Codec, trials: history.Trials) -> Float[Array, "c d"]:
 
     Values told from outside the bounds go to the nearest face.
     """
-    U = codec.encode(trials.X)
-    known = trials.mask[:, None] & ~jnp.isnan(U)
-    return jnp.clip(jnp.where(known, U, 0.5), 0.0, 1.0)
+    U = points_in_cube(codec, trials.X)
+    return jnp.where(trials.mask[:, None], U, 0.5)
+
+
+def points_in_cube(codec: Codec, X: Float[Array, "n c"]) -> Float[Array, "n d"]:
+    """The values `X` in the unit cube, those from outside the bounds on its faces."""
+    U = codec.encode(X)
+    return jnp.clip(jnp.where(jnp.isnan(U), 0.5, U), 0.0, 1.0)
 
 
 def kernel_for(kernel: BaseKernel, codec: Codec) -> BaseKernel:
@@ -65,8 +70,20 @@ def kernel_for(kernel: BaseKernel, codec: Codec) -> BaseKernel:
     return TiedKernel(kernel.length_scale, kernel, tuple(groups))
 
 
-def targets_of(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:
-    """What the surrogate models: standardised results, higher is better.
+class Targets(NamedTuple):
+    """What the surrogate models: standardised results `t`, higher is better.
+
+    A target stands for the loss `location - scale * t` (results, or minus results where
+    they are maximised).
+    """
+
+    t: Float[Array, " c"]
+    location: Float[Array, ""]
+    scale: Float[Array, ""]
+
+
+def targets_of(trials: history.Trials, maximize: bool) -> Targets:
+    """The targets of the recorded trials.
 
     The bad side is winsorised at the upper quartile plus one and a half times the
     interquartile range, so that one disaster does not flatten everything else. Failed
@@ -82,7 +99,7 @@ def targets_of(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:
     # The scaled results span at least two fifths of [0, 1], so their variance is safe
     # to take from the two moments at once.
     best = jnp.min(jnp.where(ok, loss, jnp.inf))
-    spread = jnp.where(cap > best, cap - best, 1.0)
+    spread = jnp.where(cap > best, cap - best, 1 / 8)
     excess = jnp.where(ok, (jnp.minimum(loss, cap) - best) / spread, 0.0)
     moments = jnp.sum(jnp.stack([excess, excess**2]), axis=1)
     mean, square = moments / jnp.maximum(count, 1).astype(loss.dtype)
@@ -90,7 +107,11 @@ def targets_of(trials: history.Trials, maximize: bool) -> Float[Array, " c"]:
     std = jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
     targets = jnp.where(ok, (mean - excess) / std, 0.0)
     failed = trials.mask & ~ok
-    return jnp.where(failed, jnp.min(targets), targets)
+    return Targets(
+        jnp.where(failed, jnp.min(targets), targets),
+        8 * (jnp.where(jnp.isfinite(best), best, 0.0) + spread * mean),
+        8 * spread * std,
+    )
 
 
 def nugget_for(jitter: Any, n: int, dtype: Any) -> Float[Array, ""]:

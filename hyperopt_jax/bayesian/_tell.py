@@ -61,7 +61,7 @@ def _tuned_hyper(
 ) -> Hyperparameters:
     rows = _fit_rows(trials)
     ok = trials.succeeded
-    t = jnp.where(ok, targets_of(trials, optimizer.maximize), 0.0)
+    t = jnp.where(ok, targets_of(trials, optimizer.maximize).t, 0.0)
     codec = Codec(state.space)
     return fit(
         kernel_for(optimizer.kernel, codec),

@@ -70,6 +70,18 @@ class Posterior(eqx.Module):
             )
         return mean + self._prior_mean(), jnp.sqrt(variance)
 
+    def mean_and_covariance(
+        self, U: Float[Array, "m d"]
+    ) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
+        """Joint mean and covariance of the noise-free function at the rows of `U`.
+
+        The remainder of a local model is left out: it belongs to each point alone.
+        """
+        k = jnp.where(self.mask[None, :], self._covariance(U, self.U), 0.0)
+        whitened = matmul(k, self.L_inverse.T)
+        covariance = self._covariance(U, U) - matmul(whitened, whitened.T)
+        return matmul(k, self.weights) + self._prior_mean(), covariance
+
     def append(
         self, u: Float[Array, " d"], t: Float[Array, ""], row: Int[Array, ""]
     ) -> "Posterior":

@@ -131,7 +131,7 @@ def test_targets_are_standardised_and_one_disaster_does_not_flatten_them():
     y = jnp.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 1e30, 0.0, 0.0])
     mask = jnp.arange(10) < 9
     trials = history.Trials(jnp.zeros((10, 1)), y, mask, jnp.arange(10) == 8)
-    t = np.asarray(targets_of(trials, maximize=False))
+    t = np.asarray(targets_of(trials, maximize=False).t)
     assert np.isfinite(t).all()
     np.testing.assert_allclose(t[:8].mean(), 0.0, atol=1e-6)
     np.testing.assert_allclose(t[:8].std(), 1.0, rtol=1e-5)
@@ -147,7 +147,7 @@ def test_targets_do_not_depend_on_the_scale_of_the_results(scale):
     trials = history.Trials(jnp.zeros((4, 1)), y, jnp.ones(4, bool), jnp.zeros(4, bool))
     unit = trials._replace(y=y / scale)
     np.testing.assert_allclose(
-        targets_of(trials, True), targets_of(unit, True), rtol=1e-4
+        targets_of(trials, True).t, targets_of(unit, True).t, rtol=1e-4
     )
 
 
@@ -202,7 +202,7 @@ def test_results_at_both_ends_of_the_float_range_are_no_trouble():
     state, search = study(UNIT, 8, n_parallel=4)
     state = told(state, search, [0.1, 0.4, 0.6, 0.9], [3e38, -3e38, 0.0, 1e38])
     assert all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves(state))
-    assert bool(jnp.isfinite(targets_of(state.trials, True)).all())
+    assert bool(jnp.isfinite(targets_of(state.trials, True).t).all())
     assert bool(jnp.isfinite(search.get_next_params(state, KEY)["x"]).all())
 
 

@@ -1,0 +1,91 @@
+"""What a search believes about the objective, in the units of its results."""
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from hyperopt_jax._numerics import cholesky, matmul
+from hyperopt_jax.bayesian._state import (
+    BayesianSearchState,
+    Targets,
+    in_cube,
+    kernel_for,
+    nugget_for,
+    points_in_cube,
+    targets_of,
+)
+from hyperopt_jax.gp import Posterior, condition
+from hyperopt_jax.spaces import Codec
+
+if TYPE_CHECKING:
+    from hyperopt_jax.bayesian._search import BayesianSearch
+
+
+def surrogate(
+    optimizer: "BayesianSearch", state: BayesianSearchState
+) -> tuple[Posterior, Targets]:
+    """The Gaussian process given the successful trials, and its targets."""
+    codec, trials = Codec(state.space), state.trials
+    targets = targets_of(trials, optimizer.maximize)
+    t = targets.t
+    posterior = condition(
+        kernel_for(optimizer.kernel, codec),
+        state.hyper,
+        codec.features(in_cube(codec, trials)),
+        t,
+        trials.succeeded,
+        nugget_for(optimizer.jitter, t.shape[0], t.dtype),
+    )
+    return posterior, targets
+
+
+def mean_and_std(
+    optimizer: "BayesianSearch", state: BayesianSearchState, X: Float[Array, "m c"]
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    """Posterior mean and standard deviation of the objective at the values `X`."""
+    posterior, targets = surrogate(optimizer, state)
+    mean, std = posterior.mean_and_std(_features(state, X))
+    return _result(optimizer, targets, mean), targets.scale * std
+
+
+def draws(
+    optimizer: "BayesianSearch",
+    state: BayesianSearchState,
+    key: PRNGKeyArray,
+    X: Float[Array, "m c"],
+    n_samples: int,
+) -> Float[Array, "s m"]:
+    """Joint draws of the objective at the values `X`."""
+    posterior, targets = surrogate(optimizer, state)
+    mean, covariance = posterior.mean_and_covariance(_features(state, X))
+    m = mean.shape[0]
+    # In units of the prior variance, so that the jitter means the same for any amplitude.
+    unit = jnp.max(jnp.diagonal(covariance))
+    rounding = jnp.asarray(m * float(jnp.finfo(mean.dtype).eps), mean.dtype)
+    L = cholesky(covariance / unit, rounding) * jnp.sqrt(unit)
+    normal = jax.random.normal(key, (n_samples, m), mean.dtype)
+    return _result(optimizer, targets, mean[None, :] + matmul(normal, L.T))
+
+
+def recommended_row(
+    optimizer: "BayesianSearch", state: BayesianSearchState
+) -> Int[Array, ""]:
+    """The recorded trial with the best posterior mean."""
+    posterior, _ = surrogate(optimizer, state)
+    mean, _ = posterior.mean_and_std(posterior.U)
+    return jnp.argmax(jnp.where(posterior.mask, mean, -jnp.inf))
+
+
+def _features(
+    state: BayesianSearchState, X: Float[Array, "m c"]
+) -> Float[Array, "m p"]:
+    codec = Codec(state.space)
+    return codec.features(codec.snap(points_in_cube(codec, X)))
+
+
+def _result(optimizer: "BayesianSearch", targets: Targets, t: Array) -> Array:
+    """The results that targets stand for."""
+    loss = targets.location - targets.scale * t
+    return -loss if optimizer.maximize else loss

@@ -1,0 +1,174 @@
+"""What a Bayesian search says of the objective, and proposals beside running trials."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hyperopt_jax as hj
+from hyperopt_jax.errors import ParamsError, SettingError
+from hyperopt_jax.problems import Branin
+
+KEY = jax.random.key(0)
+SPACE = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)}
+
+
+def height(params):
+    return 5e3 + 1e3 * jnp.sin(3 * params["x"]) * params["y"]
+
+
+def studied(n=20, noise=0.0, maximize=True, **settings):
+    state, search = hj.BayesianSearch.tuned(
+        SPACE, n + 10, maximize=maximize, n_parallel=1, **settings
+    )
+    U = jax.random.uniform(KEY, (n, 2))
+    params = {"x": U[:, 0], "y": U[:, 1]}
+    results = height(params) + noise * jax.random.normal(KEY, (n,))
+    return search.update_state(state, KEY, results, params), search, params, results
+
+
+def apart(a, b):
+    return float(jnp.abs(a["x"][0] - b["x"][0]) + jnp.abs(a["y"][0] - b["y"][0]))
+
+
+class TestPosterior:
+    @pytest.mark.parametrize("maximize", [True, False])
+    def test_goes_through_noise_free_results_in_their_units(self, maximize):
+        state, search, params, results = studied(maximize=maximize)
+        mean, std = search.posterior(state, params)
+        # The bad side is winsorised, so the good half is what must agree.
+        good = results > jnp.median(results)
+        good = good if maximize else ~good
+        np.testing.assert_allclose(mean[good], results[good], atol=15)
+        assert (std[good] < 30).all()
+
+    def test_is_less_sure_far_from_the_trials(self):
+        state, search, params, _ = studied(n=6)
+        near = {name: column + 1e-3 for name, column in params.items()}
+        corners = {"x": jnp.asarray([0.0, 1.0]), "y": jnp.asarray([0.0, 1.0])}
+        _, std_near = search.posterior(state, near)
+        _, std_far = search.posterior(state, corners)
+        assert std_near.max() < std_far.max()
+
+    def test_failed_trials_are_left_out(self):
+        state, search, params, _ = studied()
+        at = {"x": jnp.asarray([0.3]), "y": jnp.asarray([0.7])}
+        before = search.posterior(state, at)
+        failed = search.update_state(state, KEY, jnp.asarray([jnp.nan]), at)
+        failed = failed.replace(
+            log_length_scale=state.log_length_scale,
+            log_amplitude=state.log_amplitude,
+            log_noise=state.log_noise,
+        )
+        np.testing.assert_allclose(search.posterior(failed, at), before, rtol=1e-5)
+
+    def test_before_any_trial_it_is_the_prior(self):
+        state, search = hj.BayesianSearch.tuned(SPACE, 20)
+        mean, std = search.posterior(state, {"x": jnp.ones(3) / 2, "y": jnp.zeros(3)})
+        np.testing.assert_allclose(mean, 0.0, atol=1e-6)
+        np.testing.assert_allclose(std, 1.0, rtol=1e-3)
+
+    def test_draws_have_the_mean_and_the_deviation_of_the_posterior(self):
+        state, search, _, _ = studied(n=8)
+        at = {"x": jnp.asarray([0.05, 0.5, 0.95]), "y": jnp.asarray([0.9, 0.1, 0.99])}
+        mean, std = search.posterior(state, at)
+        samples = search.sample_posterior(state, KEY, at, 4000)
+        assert samples.shape == (4000, 3)
+        np.testing.assert_allclose(
+            samples.mean(0), mean, atol=5 * std.max() / 4000**0.5
+        )
+        np.testing.assert_allclose(samples.std(0), std, rtol=0.1)
+
+    def test_neighbours_are_drawn_together(self):
+        state, search, _, _ = studied(n=3)
+        at = {"x": jnp.asarray([0.9, 0.901]), "y": jnp.asarray([0.9, 0.9])}
+        samples = search.sample_posterior(state, KEY, at, 500)
+        assert np.corrcoef(samples.T)[0, 1] > 0.99
+
+    def test_bad_input(self):
+        state, search, params, _ = studied(n=3)
+        with pytest.raises(ParamsError):
+            search.posterior(state, {"x": jnp.zeros(2)})
+        with pytest.raises(SettingError, match="n_samples"):
+            search.sample_posterior(state, KEY, params, 0)
+
+
+class TestRecommend:
+    def test_without_noise_it_is_the_best_seen(self):
+        state, search, _, _ = studied()
+        assert search.recommend(state) == search.best_params(state)
+
+    def test_with_noise_it_is_better_than_the_best_seen(self):
+        # Regret of the recommended against that of the luckiest trial, over studies.
+        problem = Branin().noisy(8.0)
+        keys = jax.random.split(jax.random.key(3), 24)
+        state, search = hj.BayesianSearch.tuned(
+            problem.space, 50, n_parallel=1, maximize=False
+        )
+
+        def regrets(key):
+            told, _ = search.optimize_scan(state, key, problem)
+            chosen = search.recommend(told), search.best_params(told)
+            return jnp.stack(
+                [problem.value(jnp.stack([p["x0"], p["x1"]])) for p in chosen]
+            )
+
+        recommended, luckiest = jnp.median(jax.jit(jax.vmap(regrets))(keys), axis=0)
+        assert recommended < luckiest
+
+    def test_ignores_failed_trials(self):
+        state, search, _, _ = studied(n=5)
+        at = {"x": jnp.asarray([0.5]), "y": jnp.asarray([1.0])}
+        state = search.update_state(state, KEY, jnp.asarray([jnp.inf]), at)
+        assert float(search.recommend(state)["y"]) != 1.0
+
+
+class TestPending:
+    def test_proposals_keep_away_from_running_trials(self):
+        state, search, _, _ = studied()
+        alone = search.get_next_params(state, KEY)
+        beside = search.get_next_params(state, KEY, pending=alone)
+        assert apart(alone, beside) > 1e-3
+
+    def test_a_batch_is_what_asynchronous_workers_get(self):
+        # Slot by slot, a batch of hallucinated results is the same as pending trials.
+        state, search, _, _ = studied(n_local=0)
+        first = search.get_next_params(state, KEY)
+        second = search.get_next_params(state, KEY, pending=first)
+        third = search.get_next_params(
+            state,
+            KEY,
+            pending=jax.tree.map(lambda *a: jnp.concatenate(a), first, second),
+        )
+        assert (
+            min(apart(first, second), apart(second, third), apart(first, third)) > 1e-3
+        )
+
+    def test_the_initial_design_sees_them_too(self):
+        state, search = hj.BayesianSearch.tuned(SPACE, 40, n_parallel=1)
+        pending = search.get_next_params(state, KEY)
+        for i in range(3):
+            new = search.get_next_params(state, jax.random.key(i), pending=pending)
+            gaps = jnp.abs(new["x"] - pending["x"]) + jnp.abs(new["y"] - pending["y"])
+            assert gaps.min() > 0.05
+            pending = jax.tree.map(lambda *a: jnp.concatenate(a), pending, new)
+
+    def test_nothing_is_remembered(self):
+        state, search, _, _ = studied()
+        alone = search.get_next_params(state, KEY)
+        search.get_next_params(state, KEY, pending=alone)
+        again = search.get_next_params(state, KEY)
+        assert jax.tree.all(jax.tree.map(jnp.array_equal, alone, again))
+
+    def test_no_duplicates_in_a_finite_space(self):
+        space = {"a": hj.DiscreteSpace([1, 2, 3])}
+        state, search = hj.BayesianSearch.tuned(space, 10, n_parallel=1)
+        told = {"a": jnp.asarray([1])}
+        state = search.update_state(state, KEY, jnp.zeros(1), told)
+        new = search.get_next_params(state, KEY, pending={"a": jnp.asarray([2])})
+        assert int(new["a"][0]) == 3
+
+    def test_of_another_space(self):
+        state, search, _, _ = studied(n=3)
+        with pytest.raises(ParamsError):
+            search.get_next_params(state, KEY, pending={"z": jnp.zeros(1)})
