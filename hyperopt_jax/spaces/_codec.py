@@ -194,15 +194,19 @@ class Codec(eqx.Module):
         """Neighbours of `U`: numbers moved by `offsets`, choices drawn anew at times.
 
         A nominal coordinate is drawn anew where its entry of `uniform`, numbers of
-        [0, 1), is below a rate at which about one in two rows changes some of them.
+        [0, 1), is below a rate at which most rows change about one of them. Inactive
+        coordinates always are, in case such a change makes them count.
         """
         moved = jnp.clip(U + offsets, 0.0, 1.0)
         nominal = self.is_nominal
-        if not nominal.any():
+        if nominal.any():
+            rate = min(0.5, 1.0 / nominal.sum())
+            anew = jnp.where(uniform < rate, uniform / rate, U)
+            moved = jnp.where(nominal[None, :], anew, moved)
+        if self.activity is None:
             return moved
-        rate = min(0.5, 1.0 / nominal.sum())
-        anew = jnp.where(uniform < rate, uniform / rate, U)
-        return jnp.where(nominal[None, :], anew, moved)
+        active = self._active_places(U)[:, self._scope_of("places")]
+        return jnp.where(active, moved, uniform)
 
     def is_feasible(self, U: Float[Array, "n d"]) -> Bool[Array, " n"]:
         """Which of the points `U`, snapped, satisfy every constraint."""

@@ -70,7 +70,7 @@ def test_random_studies_vmap_over_keys():
 def test_every_kind_of_space_at_once():
     space = zoo.every_space()
     state, search = hj.BayesianSearch.init(
-        space, 4, n_parallel=2, n_candidates=64, n_lbfgs_steps=0, n_hparam_steps=0
+        space, 4, n_parallel=1, n_candidates=64, n_lbfgs_steps=0, n_hparam_steps=0
     )
     told = spaces.sample(space, KEY, 2)
     state = search.update_state(

@@ -177,7 +177,8 @@ def test_there_and_back(seed):
 
 
 def test_works_in_double_precision(x64):
-    space = {name: make() for name, make in ALL.items() if "vector" not in name}
+    few = "choice", "qlog-step", "normal-above", "logit", "simplex", "permutation"
+    space = {name: ALL[name]() for name in few}
     codec = Codec(space)
     U = jax.random.uniform(jax.random.key(0), (8, codec.n_coordinates))
     X, again, _, _ = there_and_back(codec, U)

@@ -211,6 +211,25 @@ def test_gradients_of_inactive_coordinates_vanish():
     assert (np.asarray(gradient)[:, 3] != 0).any()
 
 
+def test_neighbours_move_numbers_and_draw_the_rest_anew():
+    codec = Codec(dependent())
+    S, _, active, _, _, _ = tables(codec, uniform(codec, 1, seed=5))
+    rng = np.random.default_rng(1)
+    draws = jnp.asarray(rng.uniform(size=(4000, S.shape[1])), jnp.float32)
+    near = np.asarray(codec.perturb(S, jnp.full(draws.shape, 0.01), draws))
+    kept, nominal = np.asarray(active)[0], codec.is_nominal
+    moved = np.clip(np.asarray(S)[0] + 0.01, 0, 1)
+    for i in range(S.shape[1]):
+        if not kept[i]:
+            np.testing.assert_array_equal(near[:, i], draws[:, i])
+        elif not nominal[i]:
+            np.testing.assert_allclose(near[:, i], moved[i])
+        else:
+            changed = near[near[:, i] != float(S[0, i]), i]
+            assert abs(len(changed) / 4000 - 0.5) < 0.05
+            assert stats.kstest(changed, "uniform").pvalue > 1e-3
+
+
 def test_branches_are_equally_likely():
     codec = Codec(model())
     X = tables(codec, uniform(codec, 6000, seed=3))[1]
