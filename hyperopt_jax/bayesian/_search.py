@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax import history
+from hyperopt_jax._blas_threads import on_one_blas_thread
 from hyperopt_jax._checks import (
     check_choice,
     check_instance,
@@ -289,6 +290,7 @@ class BayesianSearch(Optimizer):
         return small.replace(**grown)
 
 
+@on_one_blas_thread
 @eqx.filter_jit
 def _propose_jit(
     optimizer: BayesianSearch,
@@ -299,6 +301,7 @@ def _propose_jit(
     return propose(optimizer, optimizer.shrink(state, size), key)
 
 
+@on_one_blas_thread
 @eqx.filter_jit
 def _tell_jit(
     optimizer: BayesianSearch,
