@@ -1,12 +1,14 @@
 """Speed: compile, first call and steady state apart, as ratios within one run.
 
 python benchmarks/bench_speed.py --quick
-python benchmarks/bench_speed.py --part ask_tell studies sweep capacity cold
+python benchmarks/bench_speed.py --part ask_tell studies sweep capacity cold threads
 """
 
 import functools
+import os
 import subprocess
 import sys
+import tempfile
 
 import _report
 import jax
@@ -226,29 +228,107 @@ print(study.best_value)
 """
 COLD = {
     "tuned": _JAX_SCRIPT.format(package="hyperopt_jax", init="tuned"),
+    "tuned, cached": "import hyperopt_jax; hyperopt_jax.cache_compilations()"
+    + _JAX_SCRIPT.format(package="hyperopt_jax", init="tuned"),
     "classic": _JAX_SCRIPT.format(package="hyperopt_jax", init="init"),
     "hyperoptax": _JAX_SCRIPT.format(package="hyperoptax", init="init"),
     "optuna-gp": _OPTUNA_SCRIPT,
 }
 
 
-def cold(contender):
-    def run():
-        command = [sys.executable, "-c", COLD[contender]]
-        process = subprocess.run(command, capture_output=True, text=True)
-        if process.returncode:
-            last = process.stderr.strip().splitlines()[-1:]
-            raise RuntimeError(last[0] if last else "no message")
+def fresh_python(script, env):
+    """What a script prints, run by a Python of its own."""
+    command = [sys.executable, "-c", script]
+    process = subprocess.run(command, capture_output=True, text=True, env=env)
+    if process.returncode:
+        last = process.stderr.strip().splitlines()[-1:]
+        raise RuntimeError(last[0] if last else "no message")
+    return process.stdout
 
-    return {"wall s": _report.timed(run)[1]}
+
+def cold(contender, cache):
+    env = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache}
+    if not contender.endswith("cached"):
+        del env["JAX_COMPILATION_CACHE_DIR"]
+    elif not os.listdir(cache):
+        fresh_python(COLD[contender], env)  # the process that came before
+    return {"wall s": _report.timed(fresh_python, COLD[contender], env)[1]}
 
 
 def part_cold(report, quick):
     """A new Python, imports and compilation included, to the end of a study."""
     title = "Branin, 50 trials, from a cold process"
     rows = [{"contender": name} for name in COLD]
-    _report.in_rounds(report, title, rows, cold, 1 if quick else 5)
-    report.relate(title, "/ optuna-gp", ["wall s"], {"contender": "optuna-gp"})
+    with tempfile.TemporaryDirectory() as cache:
+        measure = functools.partial(cold, cache=cache)
+        _report.in_rounds(report, title, rows, measure, 1 if quick else 5)
+    for base in ("tuned", "optuna-gp"):
+        report.relate(title, f"/ {base}", ["wall s"], {"contender": base})
+
+
+# --- BLAS threads on a busy machine ----------------------------------------------
+
+_THREADS_SCRIPT = """
+import statistics, time
+import jax, jax.numpy as jnp
+from hyperopt_jax import BayesianSearch, LinearSpace, cache_compilations
+cache_compilations()
+def bowl(key, p):
+    return sum((x - 0.3) ** 2 + 0.1 * jnp.cos(9 * x) for x in p.values())
+space = {f"x{i}": LinearSpace(0.0, 1.0) for i in range(5)}
+state, search = BayesianSearch.tuned(space, n_max=256, n_parallel=1, maximize=False)
+key = jax.random.key(0)
+told, _ = search.optimize_scan(state, key, bowl, 100)
+def scan():
+    return search.optimize_scan(told, key, bowl, 10)
+def ask_tell():
+    state = told
+    for i in range(10):
+        params = search.get_next_params(state, jax.random.key(i))
+        state = search.update_state(state, jax.random.key(i), jnp.zeros(1), params)
+    return state
+for run in (scan, ask_tell):
+    jax.block_until_ready(run())
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        seconds.append(time.perf_counter() - start)
+    print(1e3 * statistics.median(seconds) / 10)
+"""
+_BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+
+def threads(chosen, busy, cache):
+    """Trials after 100, in a process of its own, beside `busy` processes."""
+    env = {k: v for k, v in os.environ.items() if k not in _report.THREADS}
+    env["JAX_COMPILATION_CACHE_DIR"] = cache
+    if chosen != "none":
+        env["OPENBLAS_NUM_THREADS"] = chosen
+    others = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(busy)]
+    try:
+        scan, asked = map(float, fresh_python(_THREADS_SCRIPT, env).split())
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    return {"optimize_scan ms": scan, "ask+tell ms": asked}
+
+
+def part_threads(report, quick):
+    """One BLAS thread against one a core, where the machine is idle and where not."""
+    title = "a trial after 100, d=5, by OPENBLAS_NUM_THREADS"
+    cores = str(max(2, os.cpu_count() or 2))
+    rows = [
+        {"chosen": chosen, "busy": busy}
+        for busy in (0, int(cores))
+        for chosen in ("none", "1", cores)
+    ]
+    with tempfile.TemporaryDirectory() as cache:
+        measure = functools.partial(threads, cache=cache)
+        _report.in_rounds(report, title, rows, measure, 1 if quick else 3)
+    clocks = ["optimize_scan ms", "ask+tell ms"]
+    report.relate(title, "/ none", clocks, {"chosen": "none"}, ["busy"])
 
 
 PARTS = {
@@ -257,6 +337,7 @@ PARTS = {
     "studies": part_studies,
     "sweep": part_sweep,
     "cold": part_cold,
+    "threads": part_threads,
 }
 
 

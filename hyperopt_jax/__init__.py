@@ -1,5 +1,6 @@
 """Hyperparameter search that compiles: a study is a pure function of a pytree and a key."""
 
+from hyperopt_jax._compilation_cache import cache_compilations as cache_compilations
 from hyperopt_jax._evaluate import (
     python_loop as python_loop,
     vectorised as vectorised,

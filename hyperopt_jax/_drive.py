@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from hyperopt_jax._blas_threads import on_one_blas_thread
 from hyperopt_jax._evaluate import Evaluator, Objective, vectorised
 from hyperopt_jax._progress import report_from_loop
 from hyperopt_jax.errors import ObjectiveError
@@ -80,6 +81,7 @@ def step(
     return lax.optimization_barrier(state), params, results
 
 
+@on_one_blas_thread
 @eqx.filter_jit
 def run(
     optimizer: "Optimizer",

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax import history
+from hyperopt_jax._blas_threads import on_one_blas_thread
 from hyperopt_jax._checks import (
     check_choice,
     check_instance,
@@ -371,6 +372,7 @@ class BayesianSearch(Optimizer):
         return small.replace(**grown)
 
 
+@on_one_blas_thread
 @eqx.filter_jit
 def _propose_jit(
     optimizer: BayesianSearch,
@@ -412,6 +414,7 @@ def _draws_jit(
     return _beliefs.draws(optimizer, small, key, X, n_samples)
 
 
+@on_one_blas_thread
 @eqx.filter_jit
 def _tell_jit(
     optimizer: BayesianSearch,

@@ -10,7 +10,10 @@ PACKAGE = Path(__file__).parents[2] / "hyperopt_jax"
 # A room may import the rooms above its own line, and its own files.
 LAYERS = [
     {"errors"},
-    {"_checks", "_numerics", "_progress", "_evaluate"},
+    {
+        *("_checks", "_numerics", "_progress", "_evaluate"),
+        *("_blas_threads", "_compilation_cache"),
+    },
     {"spaces", "history", "kernels", "gp", "pareto"},
     {"acquisition", "maximise", "_drive", "base", "problems"},
     {"grid", "random", "bayesian"},
@@ -21,6 +24,7 @@ LAYERS = [
 INSIDE_A_LAYER = {
     ("_progress", "_checks"),
     ("_evaluate", "_checks"),
+    ("_blas_threads", "_checks"),
     ("gp", "kernels"),
     ("base", "_drive"),
 }
