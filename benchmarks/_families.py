@@ -55,8 +55,8 @@ def families(dim: int) -> list[Family]:
     return inside + edged
 
 
-def one_of(instances: Problem, seed: int) -> Problem:
-    """A single problem of a stack."""
+def one_of(instances: Problem, seed: int | np.ndarray) -> Problem:
+    """The problem of one seed, or a stack of those of several."""
     return jax.tree.map(lambda leaf: leaf[seed], instances)
 
 

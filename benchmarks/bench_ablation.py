@@ -171,6 +171,9 @@ class Course:
 
         self.dim, self.trials = dim, args.trials
         self.families = families(dim)
+        with jax.enable_x64(True):
+            boxes = [(f.problem.lower, f.problem.upper) for f in self.families]
+            self.low, self.high = np.array(boxes).transpose(1, 0, 2)
         self.stacks = [family.instances(args.seeds) for family in self.families]
         self.shape = (len(self.stacks), args.seeds)
         rng = np.random.default_rng(0)
@@ -182,18 +185,11 @@ class Course:
 
     def gaps(self, U):
         """True gaps of points, noiseless and in double precision."""
+        axes = tuple(range(1, U.ndim - 1))
+        low, high = (np.expand_dims(a, axes) for a in (self.low, self.high))
+        every = zip(self.families, self.stacks, low + U * (high - low), strict=True)
         with jax.enable_x64(True):
-            every = zip(self.families, self.stacks, U, strict=True)
-            return np.stack([self._gaps(f.problem, *rest) for f, *rest in every])
-
-    def _gaps(self, problem, stack, U):
-        low, width = (
-            np.asarray(problem.lower),
-            np.asarray(problem.upper - problem.lower),
-        )
-        X = jnp.asarray(low + width * U.reshape(len(U), -1, self.dim), jnp.float64)
-        values = jax.jit(jax.vmap(lambda p, X: jax.vmap(p.value)(X)))(stack, X)
-        return np.asarray(values).reshape(U.shape[:-1]) - problem.optimum
+            return np.stack([true_gaps(f.problem, *rest) for f, *rest in every])
 
     def objective(self, row, shift, rotation, noise):
         """The instance `row, shift, rotation` as an objective over the unit cube.
@@ -203,14 +199,12 @@ class Course:
         import equinox as eqx
 
         bases = [family.problem for family in self.families]
-        low, high = (
-            jnp.stack([jnp.asarray(getattr(p, name), float) for p in bases])
-            for name in ("lower", "upper")
-        )
+        low = jnp.asarray(self.low, float)
+        width = jnp.asarray(self.high - self.low, float)
 
         def func(key, params):
             u = jnp.stack(params)
-            x = low[row] + u * (high - low)[row]
+            x = low[row] + u * width[row]
             moved = [
                 eqx.tree_at(lambda p: (p.shift, p.rotation), p, (shift, rotation))
                 for p in bases
@@ -256,6 +250,13 @@ class Course:
         U, seen = U[:, :, : self.trials], seen[:, :, : self.trials]
         gaps = of_best_seen(self.gaps(U.astype(float)), seen)
         return np.log10(np.maximum(gaps, FLOOR) / self.yardstick[:, None])
+
+
+def true_gaps(problem, instances, X):
+    """Gaps at the points `X (n_seeds, ..., d)` of a family's instances."""
+    values = jax.jit(jax.vmap(lambda one, x: jax.vmap(one.value)(x)))
+    flat = X.reshape(len(X), -1, X.shape[-1])
+    return np.asarray(values(instances, flat)).reshape(X.shape[:-1]) - problem.optimum
 
 
 def of_best_seen(gaps, seen):
