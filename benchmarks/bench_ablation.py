@@ -120,7 +120,7 @@ def options():
 
 
 def chosen(names):
-    """The variants of these names or settings, after those that they are compared to."""
+    """The variants of these names or settings, each after what it is compared to."""
     every = variants()
     settings = {name.split("=")[0] for name in every}
     unknown = set(names or ()) - set(every) - settings
@@ -132,8 +132,8 @@ def chosen(names):
         for name in every
         if wanted in (name, name.split("=")[0])
     ]
-    bases = [every[name].against for name in picked]
-    return {name: every[name] for name in dict.fromkeys([BASELINE, *bases, *picked])}
+    ordered = [one for name in picked for one in (every[name].against, name)]
+    return {name: every[name] for name in dict.fromkeys([BASELINE, *ordered])}
 
 
 @contextlib.contextmanager
