@@ -11,10 +11,11 @@ Both minimise a `Task` and both offer
 Packages are imported where they are used: a missing one fails its own row only.
 """
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,11 @@ class Task:
     n_trials: int  # the budget, and the capacity of every fixed buffer
     n_parallel: int = 1
     noise: float = 0.0  # standard deviation of what is added to every result
+    instances: tuple["Task", ...] = ()  # where given, what the seeds play, in turn
+
+    def of(self, seed):
+        """What `seed` plays."""
+        return self.instances[seed % len(self.instances)] if self.instances else self
 
     @property
     def lows(self):
@@ -95,15 +101,34 @@ class Program:
         return jax.jit(whole) if inside_jit or self.bare else whole
 
     def points(self, task, seeds):
-        state, run = self.study(task)
         keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
+        if task.instances:
+            return self._points_each(task, seeds, keys)
+        state, run = self.study(task)
 
         def study(key):
             return run(state, key)[0]
 
+        return np.asarray(self._over_seeds(study)(keys))
+
+    def _points_each(self, task, seeds, keys):
+        """One program for all instances: their values are pytrees that stack."""
+        played = [task.of(seed) for seed in seeds]
+        values = jax.tree.map(
+            lambda *leaves: np.stack(leaves), *[t.value for t in played]
+        )
+        noises = np.array([t.noise for t in played], jnp.result_type(float))
+
+        def study(args):
+            value, noise, key = args
+            state, run = self.study(replace(played[0], value=value, noise=noise))
+            return run(state, key)[0]
+
+        return np.asarray(self._over_seeds(study)((values, noises, keys)))
+
+    def _over_seeds(self, study):
         in_turn = functools.partial(jax.lax.map, study)
-        program = jax.jit(in_turn if self.bare else jax.vmap(study))
-        return np.asarray(program(keys))
+        return jax.jit(in_turn if self.bare else jax.vmap(study))
 
     def session(self, task, seed):
         return _ProgramSession(*self.init(task), task, seed, self.bare)
@@ -186,7 +211,7 @@ class Host:
     def points(self, task, seeds):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the peers' own, one a trial
-            return np.stack([self._study(task, seed) for seed in seeds])
+            return np.stack([self._study(task.of(seed), seed) for seed in seeds])
 
     def _study(self, task, seed):
         session = self.session(task, seed)
@@ -288,6 +313,67 @@ def _bayex_optimizer(bounds):
     )
 
 
+class _BoTorch:
+    """BoTorch's own parts put together as its tutorials do, after Sobol points."""
+
+    def __init__(self, task, seed):
+        import botorch  # noqa: F401 (a missing package should fail here)
+        import torch
+
+        self.task, self.seed = task, int(seed)
+        self.n_startup = max(5, len(task.bounds) + 1)
+        torch.manual_seed(self.seed)
+        self.sobol = torch.quasirandom.SobolEngine(
+            len(task.bounds), scramble=True, seed=self.seed
+        )
+        self.preload([], [])
+
+    def ask(self):
+        if len(self.results) < self.n_startup:
+            u = self.sobol.draw(1)[0].double().numpy()
+        else:
+            u = self._model_based()
+        return self.task.lows + u * (self.task.highs - self.task.lows)
+
+    def _model_based(self):
+        import torch
+        from botorch.acquisition import LogExpectedImprovement
+        from botorch.exceptions import ModelFittingError
+        from botorch.fit import fit_gpytorch_mll
+        from botorch.models import SingleTaskGP
+        from botorch.models.transforms import Standardize
+        from botorch.optim import optimize_acqf
+        from gpytorch.mlls import ExactMarginalLogLikelihood
+
+        width = self.task.highs - self.task.lows
+        U = torch.tensor((np.array(self.points) - self.task.lows) / width)
+        y = -torch.tensor(self.results, dtype=torch.double)[:, None]
+        model = SingleTaskGP(U, y, outcome_transform=Standardize(1))
+        # A fit that fails leaves the hyperparameters that it began with.
+        with contextlib.suppress(ModelFittingError):
+            fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        box = torch.tensor([[0.0], [1.0]], dtype=torch.double).expand(2, len(width))
+        u, _ = optimize_acqf(
+            LogExpectedImprovement(model, best_f=y.max()),
+            bounds=box,
+            q=1,
+            num_restarts=5,
+            raw_samples=256,
+        )
+        return u[0].numpy()
+
+    def tell(self, point, result):
+        self.points.append(point)
+        self.results.append(float(result))
+
+    def preload(self, points, results):
+        self.start = list(points), [float(result) for result in results]
+        self.rewind()
+
+    def rewind(self):
+        self.points, self.results = (list(part) for part in self.start)
+
+
 class _Nevergrad:
     def __init__(self, task, seed):
         import nevergrad
@@ -319,6 +405,9 @@ CONTENDERS = {
     "random": Program(_random),
     "hyperoptax": Program(_hyperoptax, bare=True),
     "bayex": Host(_Bayex),
+    "botorch": Host(_BoTorch),
+    # Without greenlet, Optuna's GPSampler falls back to a slower L-BFGS-B that refines
+    # its starts one after another, and says nothing; so the `bench` extra asks for it.
     "optuna-gp": _optuna("GPSampler"),
     "optuna-gp-det": _optuna("GPSampler", deterministic_objective=True),
     "optuna-tpe": _optuna("TPESampler"),

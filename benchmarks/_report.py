@@ -20,7 +20,8 @@ THREADS = {
 }
 PACKAGES = (
     *("jax", "jaxlib", "equinox", "optax", "numpy", "scipy"),
-    *("hyperoptax", "bayex", "optuna", "torch", "greenlet", "cmaes", "nevergrad"),
+    *("hyperoptax", "bayex", "optuna", "torch", "botorch", "gpytorch", "greenlet"),
+    *("cmaes", "nevergrad"),
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -2,13 +2,17 @@
 
 python benchmarks/bench_quality.py --quick
 python benchmarks/bench_quality.py --dim 5 --seeds 10 --trials 60
+python benchmarks/bench_quality.py --families --dim 5 --contenders tuned botorch
 """
+
+from dataclasses import replace
 
 import _report
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
+from _families import families, one_of
 from _peers import CONTENDERS, Task
 
 FLOOR = 1e-6  # gaps below are equal: float32 proposals cannot tell them apart
@@ -24,6 +28,7 @@ QUICK = {
     "problems": ["Branin", "Hartmann6", "Ackley"],
     "contenders": ["tuned", "optuna-tpe"],
 }
+QUICK_FAMILIES = ["Ackley", "Rosenbrock", "SphereAtBoundary"]
 
 
 def options():
@@ -37,8 +42,14 @@ def options():
     add("--noise", type=float, default=0.0, help="share of the values' spread (0)")
     add("--move", type=int, default=0, metavar="SEED", help="of the moves (0)")
     add("--published", action="store_true", help="problems as published, not moved")
+    add("--families", action="store_true", help="every seed another instance")
     args = parser.parse_args()
-    for name, value in (QUICK if args.quick else FULL).items():
+    if args.families and (args.published or args.move):
+        parser.error("--families brings its own moves: no --published, no --move")
+    defaults = QUICK if args.quick else FULL
+    if args.quick and args.families:
+        defaults = {**QUICK, "problems": QUICK_FAMILIES}
+    for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
     others = [name for name in args.contenders if name != "random"]
@@ -48,8 +59,21 @@ def options():
 
 def chosen(args):
     """The problems of the race, by name; shifted and rotated, since many have their
-    optimum at the centre, which some searches try first.
+    optimum at the centre, which some searches try first. With `--families`, a stack of
+    instances each.
     """
+    every = _families(args) if args.families else _problems(args)
+    unknown = set(args.problems or ()) - set(every)
+    if unknown:
+        raise SystemExit(f"expected problems among {[*every]}, got {[*unknown]}")
+    return {name: every[name] for name in args.problems or every}
+
+
+def _families(args):
+    return {one.name: one.instances(args.seeds) for one in families(args.dim)}
+
+
+def _problems(args):
     from hyperopt_jax.problems import all_problems
 
     every = {type(problem).__name__: problem for problem in all_problems(args.dim)}
@@ -57,14 +81,21 @@ def chosen(args):
         keys = jax.random.split(jax.random.key(args.move), len(every))
         moves = zip(every, keys, strict=True)  # of all, whichever are chosen
         every = {name: every[name].moved(key) for name, key in moves}
-    unknown = set(args.problems or ()) - set(every)
-    if unknown:
-        raise SystemExit(f"expected problems among {[*every]}, got {[*unknown]}")
-    return {name: every[name] for name in args.problems or every}
+    return every
+
+
+def is_stack(problem):
+    return problem.shift.ndim == 2
 
 
 def make_task(problem, args):
-    bounds = tuple(zip(problem.lower.tolist(), problem.upper.tolist(), strict=True))
+    if is_stack(problem):
+        rows = range(len(problem.shift))
+        instances = [make_task(one_of(problem, row), args) for row in rows]
+        return replace(instances[0], instances=tuple(instances))
+    with jax.enable_x64(True):  # an instance may be in double precision
+        low, high = problem.lower.tolist(), problem.upper.tolist()
+    bounds = tuple(zip(low, high, strict=True))
     task = Task(problem.value, bounds, args.trials)
     if not args.noise:
         return task
@@ -76,7 +107,12 @@ def regrets(problem, points):
     """Best gap so far, (n_seeds, n_trials), noiseless and in double precision."""
     with jax.enable_x64(True):
         points = jnp.asarray(points, jnp.float64)
-        values = np.asarray(jax.jit(jax.vmap(jax.vmap(problem.value)))(points))
+        if is_stack(problem):
+            problem = one_of(problem, np.arange(len(points)) % len(problem.shift))
+            value = jax.vmap(lambda one, points: jax.vmap(one.value)(points))
+            values = np.asarray(jax.jit(value)(problem, points))
+        else:
+            values = np.asarray(jax.jit(jax.vmap(jax.vmap(problem.value)))(points))
     gaps = np.where(np.isfinite(values), values, np.inf) - problem.optimum
     return np.maximum(np.minimum.accumulate(gaps, axis=1), FLOOR)
 
