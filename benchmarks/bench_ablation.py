@@ -81,6 +81,13 @@ def variants():
     vary("jitter", **numbers(1e-9, 1e-6, 1e-4))
     scores = (acquisition.LogEI, acquisition.EI, acquisition.UCB, acquisition.PI)
     vary("acquisition", **{kind.__name__: lambda d, k=kind: k() for kind in scores})
+    # By default EI and PI ask for an improvement of 0.01 at least, and LogEI does not.
+    greedy = {
+        f"{kind.__name__} xi=0": kind for kind in (acquisition.EI, acquisition.PI)
+    }
+    vary(
+        "acquisition", **{name: lambda d, k=k: k(xi=0.0) for name, k in greedy.items()}
+    )
 
     batch = "n_parallel=4"
     vary("n_parallel", **numbers(4))
