@@ -141,14 +141,17 @@ def _model_based(
     incumbent = slots.U[so_far.best_row]
     models, uses_local = _models(optimizer, codec, slots, hyper, so_far)
     grown, fixed = eqx.partition(models, eqx.is_array)
+    rounds = so_far.failures // optimizer.n_parallel
+    # One of a batch nearly always improves a little, which must not keep the others from
+    # searching everywhere: there the cycle goes by trial number.
+    place = so_far.failures if optimizer.n_parallel == 1 else count
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
         grown, U, y_max = carry
         i, shift = slot
-        failures = so_far.failures + i
-        local = uses_local & region.is_local(failures, optimizer.n_local)
+        local = uses_local & region.is_local(place + i, optimizer.n_local)
         posterior = _model_of(eqx.combine(grown, fixed), local)
-        box = region.box(incumbent, so_far.step, failures, optimizer.n_local, codec)
+        box = region.box(incumbent, so_far.step, rounds, optimizer.n_local, codec)
         box = region.everywhere_unless(local, box)
 
         def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:

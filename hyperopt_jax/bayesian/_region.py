@@ -56,21 +56,24 @@ def progress(
     return Progress(best_row, step, jnp.maximum(count - 1 - best_row, 0))
 
 
-def is_local(failures: Int[Array, ""], n_local: int) -> Bool[Array, ""]:
-    """Whether a trial after so many failures is one of the `n_local` local ones."""
-    return failures % (n_local + GLOBAL_TRIALS) < n_local
+def is_local(place: Int[Array, ""], n_local: int) -> Bool[Array, ""]:
+    """Whether the trial at this place of the cycle is one of its `n_local` local ones."""
+    return place % (n_local + GLOBAL_TRIALS) < n_local
 
 
 def box(
     incumbent: Float[Array, " d"],
     step: Float[Array, ""],
-    failures: Int[Array, ""],
+    rounds: Int[Array, ""],
     n_local: int,
     codec: Codec,
 ) -> Box:
-    """The region around the incumbent; its choices stay as they are."""
+    """The region around the incumbent after so many rounds without an improvement.
+
+    A round is a batch: its trials learn nothing from each other. Choices stay as they are.
+    """
     cycle = n_local + GLOBAL_TRIALS
-    halvings = failures % cycle + jnp.minimum(failures // cycle, MAX_CYCLES)
+    halvings = rounds % cycle + jnp.minimum(rounds // cycle, MAX_CYCLES)
     shrunk = GROWTH * step * SHRINK ** halvings.astype(step.dtype)
     # Below this a move is lost in the rounding of a coordinate.
     least = 16 * float(jnp.finfo(step.dtype).eps)

@@ -132,9 +132,9 @@ class TestRegion:
         incumbent = jnp.asarray([0.05, 0.5])
         codec = Codec([hj.LinearSpace(0.0, 1.0), hj.LinearSpace(0.0, 1.0)])
         widths = []
-        for failures in range(5):
+        for rounds in range(5):
             low, high = region.box(
-                incumbent, jnp.float32(0.1), jnp.int32(failures), 5, codec
+                incumbent, jnp.float32(0.1), jnp.int32(rounds), 5, codec
             )
             assert (low >= 0).all()
             assert (low <= incumbent).all()
