@@ -15,9 +15,13 @@ from hyperopt_jax.spaces import Codec
 # After a cycle's local trials failed, this many search everywhere before the next cycle.
 GLOBAL_TRIALS = 2
 
-# The region reaches this many times as far as the last improvement was long, and each
-# failure inside it halves that (Powell 1994, COBYLA; Eriksson et al. 2019, TuRBO).
-GROWTH, SHRINK = 2.0, 0.5
+# The region reaches this many times as far as the recent improvements were long, and each
+# round without one halves that (Powell 1994, COBYLA; Eriksson et al. 2019, TuRBO).
+GROWTH, SHRINK = 1.5, 0.5
+
+# How long counts half as much with each improvement since, so that one small improvement
+# does not end the large ones.
+FADING = 0.5
 
 FIRST_STEP = 0.3
 MAX_CYCLES = 3
@@ -41,18 +45,23 @@ def progress(
     succeeded: Bool[Array, " n"],
     count: Int[Array, ""],
 ) -> Progress:
-    """The incumbent's row, the longest coordinate of the move that reached it, and how
-    many trials were told since.
+    """The incumbent's row, how far recent improvements moved in any coordinate (faded,
+    the largest counts), and how many trials were told since the last one.
     """
     t = jnp.where(succeeded, t, -jnp.inf)
     rows = jnp.arange(t.shape[0], dtype=jnp.int32)
     best_row = jnp.argmax(t).astype(jnp.int32)
-    # The incumbent before this one is the best of the rows before it.
-    earlier = rows < best_row
-    before = jnp.argmax(jnp.where(earlier, t, -jnp.inf))
-    move = jnp.max(jnp.abs(U[best_row] - U[before]))
-    had_one = jnp.any(earlier & succeeded)
-    step = jnp.where(had_one, move, jnp.asarray(FIRST_STEP, U.dtype))
+    # The incumbent before each trial is the best of the rows before it.
+    earlier = rows[None, :] < rows[:, None]
+    rivals = jnp.where(earlier, t[None, :], -jnp.inf)
+    before, record = jnp.argmax(rivals, axis=1), jnp.max(rivals, axis=1)
+    improves = (t > record) & (rows <= best_row) & jnp.isfinite(record)
+    move = jnp.max(jnp.abs(U - U[before]), axis=1)
+    later = rows[None, :] > rows[:, None]
+    since = jnp.sum(improves[None, :] & later, axis=1, dtype=jnp.int32)
+    faded = jnp.where(improves, move * FADING ** since.astype(move.dtype), 0.0)
+    first = jnp.asarray(FIRST_STEP, U.dtype)
+    step = jnp.where(jnp.any(improves), jnp.max(faded), first)
     return Progress(best_row, step, jnp.maximum(count - 1 - best_row, 0))
 
 

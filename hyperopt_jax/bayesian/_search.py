@@ -213,8 +213,9 @@ class BayesianSearch(Optimizer):
                 of another space.
 
         ```python
-        first = optimizer.get_next_params(state, key_1)
-        second = optimizer.get_next_params(state, key_2, pending=first)
+        state, search = BayesianSearch.tuned({"x": LinearSpace(0.0, 1.0)}, n_max=20)
+        running = search.get_next_params(state, jax.random.key(0))
+        others = search.get_next_params(state, jax.random.key(1), pending=running)
         ```
         """
         check_state(self, state, BayesianSearchState)
@@ -303,8 +304,11 @@ class BayesianSearch(Optimizer):
             ParamsError: params of another space.
 
         ```python
-        grid = {"x": jnp.linspace(0.0, 1.0, 100)}
-        mean, std = optimizer.posterior(state, grid)
+        state, search = BayesianSearch.tuned({"x": LinearSpace(0.0, 1.0)}, n_max=20)
+        trials = {"x": jnp.array([0.1, 0.4, 0.9])}
+        results = jnp.sin(6 * trials["x"])
+        state = search.update_state(state, jax.random.key(0), results, trials)
+        mean, std = search.posterior(state, {"x": jnp.linspace(0.0, 1.0, 100)})
         ```
         """
         check_state(self, state, BayesianSearchState)

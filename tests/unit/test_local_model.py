@@ -1,5 +1,6 @@
 """The local quadratic model and the region it is used in."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ import hyperopt_jax as hj
 from hyperopt_jax import gp
 from hyperopt_jax.bayesian import _region as region
 from hyperopt_jax.kernels import Matern
-from hyperopt_jax.problems import Rosenbrock, Sphere
+from hyperopt_jax.problems import Rosenbrock
 from hyperopt_jax.spaces import Codec
 
 KEY = jax.random.key(0)
@@ -19,6 +20,7 @@ def hyper(d: int) -> gp.Hyperparameters:
     return gp.Hyperparameters(jnp.zeros(d), jnp.zeros(()), jnp.full((), -12.0))
 
 
+@eqx.filter_jit
 def local_posterior(U, t, at, mask=None, in_use=True):
     mask = jnp.ones(len(t), bool) if mask is None else mask
     best = jnp.argmax(jnp.where(mask, t, -jnp.inf))
@@ -122,6 +124,12 @@ class TestRegion:
         assert float(got.step) == pytest.approx(0.1)
         assert int(got.failures) == 1
 
+    def test_a_small_improvement_does_not_end_the_large_ones(self):
+        U = jnp.asarray([[0.0, 0.0], [0.4, 0.1], [0.41, 0.1]])
+        t, ok = jnp.arange(3.0), jnp.ones(3, bool)
+        got = region.progress(U, t, ok, jnp.int32(3))
+        assert float(got.step) == pytest.approx(0.4 * region.FADING)
+
     def test_the_first_trial_has_no_step_behind_it(self):
         first = jnp.arange(5) < 1
         got = region.progress(self.U, self.t, first, jnp.int32(1))
@@ -140,7 +148,7 @@ class TestRegion:
             assert (low <= incumbent).all()
             assert (incumbent <= high).all()
             widths.append(float(high[1] - low[1]))
-        np.testing.assert_allclose(widths, 0.4 * 0.5 ** np.arange(5), rtol=1e-5)
+        np.testing.assert_allclose(widths, 0.3 * 0.5 ** np.arange(5), rtol=1e-5)
 
     def test_choices_stay_as_they_are(self):
         codec = Codec([hj.ChoiceSpace(list("abcd")), hj.LinearSpace(0.0, 1.0)])
@@ -162,9 +170,8 @@ def final_gap(problem, n, key, **settings):
     return search.best_result(state) - problem.optimum
 
 
-@pytest.mark.parametrize("kind", [Sphere, Rosenbrock])
-def test_polishing_pays_on_smooth_valleys(double, kind):
-    problem = kind(4).moved(jax.random.key(7))
+def test_polishing_pays_in_a_smooth_valley(double):
+    problem = Rosenbrock(4).moved(jax.random.key(7))
     keys = jax.random.split(KEY, 8)
 
     def median_gap(**settings):
