@@ -18,3 +18,10 @@ def x64():
     """Runs the test in double precision."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """A process may map only so many pieces of code: thousands of programs exceed it."""
+    yield
+    jax.clear_caches()

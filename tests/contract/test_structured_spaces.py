@@ -11,6 +11,8 @@ from hyperopt_jax import spaces
 from hyperopt_jax.errors import SpaceError, Status
 from tests import zoo
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(11)
 ROWS = [row for row in zoo.SEARCHES if row.name in ("random", "grid", "bayesian-tuned")]
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -98,6 +98,7 @@ class TestRecommend:
         state, search, _, _ = studied()
         assert search.recommend(state) == search.best_params(state)
 
+    @pytest.mark.slow
     def test_with_noise_it_is_better_than_the_best_seen(self):
         # Regret of the recommended against that of the luckiest trial, over studies.
         problem = Branin().moved(jax.random.key(5)).noisy(6.0)
@@ -130,6 +131,7 @@ class TestPending:
         beside = search.get_next_params(state, KEY, pending=alone)
         assert apart(alone, beside) > 1e-3
 
+    @pytest.mark.slow
     def test_a_batch_is_what_asynchronous_workers_get(self):
         # Slot by slot, a batch of hallucinated results is the same as pending trials.
         state, search, _, _ = studied(n_local=0)
@@ -144,6 +146,7 @@ class TestPending:
             min(apart(first, second), apart(second, third), apart(first, third)) > 1e-3
         )
 
+    @pytest.mark.slow
     def test_the_initial_design_sees_them_too(self):
         state, search = hj.BayesianSearch.tuned(SPACE, 40, n_parallel=1)
         pending = search.get_next_params(state, KEY)

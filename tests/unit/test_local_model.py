@@ -170,6 +170,7 @@ def final_gap(problem, n, key, **settings):
     return search.best_result(state) - problem.optimum
 
 
+@pytest.mark.slow
 def test_polishing_pays_in_a_smooth_valley(double):
     problem = Rosenbrock(4).moved(jax.random.key(7))
     keys = jax.random.split(KEY, 8)
