@@ -71,7 +71,8 @@ class BayesianSearch(Optimizer):
         n_hparam_steps: steps of Adam when tuning, >= 0; 0 keeps the hyperparameters.
         n_warmup: observations before the surrogate is used, >= 0.
         n_local: trials in a row that polish the best one found, >= 0; two that search
-            everywhere follow, and each improvement begins anew. 0 searches everywhere.
+            everywhere follow. One trial at a time, each improvement begins anew; batches
+            go by trial number. 0 searches everywhere.
         maximize: whether higher results are better.
         n_parallel: trials a batch, >= 1.
         hallucination: stands in for the results of a batch that is being filled.
