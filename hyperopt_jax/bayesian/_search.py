@@ -34,7 +34,14 @@ from hyperopt_jax.bayesian._state import BayesianSearchState
 from hyperopt_jax.bayesian._tell import tell
 from hyperopt_jax.errors import ParamsError, SettingError
 from hyperopt_jax.kernels import BaseKernel, Matern
-from hyperopt_jax.spaces import check_space, n_columns, n_groups, ravel, unravel
+from hyperopt_jax.spaces import (
+    check_space,
+    has_discrete,
+    n_columns,
+    n_groups,
+    ravel,
+    unravel,
+)
 
 # Trials run on buffers of 128, 512, 2048, ... rows, so that a trial costs what the
 # trials so far make it cost, and not what `n_max` would. Each size is compiled anew, so
@@ -159,9 +166,11 @@ class BayesianSearch(Optimizer):
     ) -> tuple[BayesianSearchState, Self]:
         """The recommended configuration; like `init`, with other defaults.
 
-        Matern 5/2, `LogEI`, a spread-out initial design of d + 1 trials (at least 5, at
-        most 10, and at most a quarter of `n_max`), more starts and longer refinement from
-        fewer candidates, and the posterior mean as hallucination.
+        Matern 5/2, `LogEI`, more starts and longer refinement from fewer candidates, and
+        the posterior mean as hallucination. Where every parameter is a real number: a
+        spread-out initial design of 5 trials and a local trial for each parameter (at
+        most 20). Where some are discrete: d + 1 initial trials (at least 5, at most 10)
+        and no local ones. The design never takes more than a quarter of `n_max`.
 
         Args:
             space: pytree of spaces.
@@ -175,16 +184,19 @@ class BayesianSearch(Optimizer):
         check_space(space)
         d = n_groups(space)
         quarter = max(1, check_int("n_max", n_max, 1) // 4)
+        # Where choices and steps decide, neighbours tell little about each other, and a
+        # design that covers the space tells more.
+        discrete = has_discrete(space)
         recommended = {
             "kernel": Matern(length_scale=0.5 * math.sqrt(d), nu=2.5),
             "acquisition": LogEI(),
             "n_candidates": 512,
             "n_restarts": 4,
             "n_lbfgs_steps": 12,
-            "n_warmup": min(quarter, max(5, min(d + 1, 10))),
+            "n_warmup": min(quarter, max(5, min(d + 1, 10)) if discrete else 5),
             "hallucination": MeanHallucination(),
             "warmup": "spread",
-            "n_local": min(d, MAX_LOCAL),
+            "n_local": 0 if discrete else min(d, MAX_LOCAL),
         }
         return cls.init(space, n_max, **{**recommended, **settings})
 

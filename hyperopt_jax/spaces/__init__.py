@@ -59,6 +59,7 @@ from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace
 from hyperopt_jax.spaces._simplex import SimplexSpace as SimplexSpace
 from hyperopt_jax.spaces._subset import SubsetSpace as SubsetSpace
 from hyperopt_jax.spaces._tables import (
+    has_discrete as has_discrete,
     n_columns as n_columns,
     n_groups as n_groups,
     n_params as n_params,

@@ -31,6 +31,11 @@ def n_groups(space: PyTree) -> int:
     return sum(max(s.feature_groups, default=-1) + 1 for s in spaces)
 
 
+def has_discrete(space: PyTree) -> bool:
+    """Whether some searched parameter has finitely many values."""
+    return any(is_searched(s.bare) and s.bare.is_discrete for s in layout(space).spaces)
+
+
 def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
     """The columns of `X` (..., d) as a pytree like `space`, in the dtypes of its leaves.
 

@@ -309,3 +309,20 @@ def test_replace_changes_a_copy():
     assert float(state.y.sum()) == 0.0
     with pytest.raises(TypeError):
         state.replace(nothing=1)
+
+
+@pytest.mark.parametrize(
+    "space, n_local, n_warmup",
+    [
+        ({f"x{i}": hj.LinearSpace(0.0, 1.0) for i in range(7)}, 7, 5),
+        ({f"x{i}": hj.LogSpace(0.1, 1.0) for i in range(30)}, 20, 5),
+        ({"x": hj.LinearSpace(0.0, 1.0), "n": hj.QLinearSpace(1, 9)}, 0, 5),
+        ({f"c{i}": hj.ChoiceSpace(["a", "b"]) for i in range(7)}, 0, 8),
+        ({"x": hj.LinearSpace(0.0, 1.0), "c": hj.FixedSpace(3)}, 1, 5),
+    ],
+)
+def test_tuned_polishes_where_every_parameter_is_a_real_number(
+    space, n_local, n_warmup
+):
+    _, search = hj.BayesianSearch.tuned(space, 60)
+    assert (search.n_local, search.n_warmup) == (n_local, n_warmup)
