@@ -59,7 +59,9 @@ class BayesianSearch(Optimizer):
     every time while the record is small and then each time it has grown by a fifth. A
     batch is filled one by one, each proposal standing in with a hallucinated result for
     the next. Failed trials count as the worst result seen where the next proposal is
-    made, and nowhere else.
+    made, and nowhere else. Beyond 1024 trials the surrogate sees that many of them: the
+    best quarter, as many nearest to the best one, and an even spread of the others. The
+    record keeps all.
 
     Args:
         jitter: variance (of results of variance 1) added to the diagonal, > 0.
