@@ -1,6 +1,7 @@
 """The settings of a Bayesian search and its part of the contract."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -32,9 +33,16 @@ from hyperopt_jax.bayesian import _beliefs
 from hyperopt_jax.bayesian._ask import propose
 from hyperopt_jax.bayesian._state import BayesianSearchState
 from hyperopt_jax.bayesian._tell import tell
-from hyperopt_jax.errors import ParamsError, SettingError
+from hyperopt_jax.errors import OutsideBoundsWarning, ParamsError, SettingError
 from hyperopt_jax.kernels import BaseKernel, Matern
-from hyperopt_jax.spaces import check_space, n_columns, n_groups, ravel, unravel
+from hyperopt_jax.spaces import (
+    check_space,
+    n_columns,
+    n_groups,
+    outside,
+    ravel,
+    unravel,
+)
 
 # Trials run on buffers of 128, 512, 2048, ... rows, so that a trial costs what the
 # trials so far make it cost, and not what `n_max` would. Each size is compiled anew, so
@@ -241,7 +249,9 @@ class BayesianSearch(Optimizer):
         """The state with a batch of any length added, hyperparameters tuned.
 
         A result that is not finite is recorded as a failed trial. A full buffer keeps
-        what it has: only the free rows are written, first results first.
+        what it has: only the free rows are written, first results first. A value from
+        outside the bounds (of a study with others, say) is recorded as it is, with an
+        `OutsideBoundsWarning`; the model takes it for the nearest one inside.
 
         Args:
             results: (q,) numbers.
@@ -254,6 +264,7 @@ class BayesianSearch(Optimizer):
         check_state(self, state, BayesianSearchState)
         X = ravel(state.space, params)
         results = check_results(results, X.shape[0])
+        _warn_of_values_outside(state, X)
         size = self._size_for(state, X.shape[0])
         return _tell_jit(self, state, results, X, size)
 
@@ -432,6 +443,22 @@ def _tell_jit(
 ) -> BayesianSearchState:
     small = tell(optimizer, optimizer.shrink(state, size), results, X)
     return optimizer.regrow(state, small)
+
+
+def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) -> None:
+    """Warns where values that are told lie outside the bounds; silent in a trace."""
+    if not is_concrete(state.space, X):
+        return
+    counts = outside(state.space, X)
+    if counts:
+        told = ", ".join(f"{n} of {name or 'the value'}" for name, n in counts.items())
+        warnings.warn(
+            f"expected values inside the bounds of the space, got some from outside "
+            f"({told}); they are recorded as they are, and the model takes each for the "
+            f"nearest one inside",
+            OutsideBoundsWarning,
+            stacklevel=3,
+        )
 
 
 def _buffer_size(n_rows: int) -> int:

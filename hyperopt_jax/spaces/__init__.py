@@ -53,6 +53,7 @@ from hyperopt_jax.spaces._operations import (
     split as split,
     unflatten as unflatten,
 )
+from hyperopt_jax.spaces._outside import outside as outside
 from hyperopt_jax.spaces._permutation import PermutationSpace as PermutationSpace
 from hyperopt_jax.spaces._qlinear import QLinearSpace as QLinearSpace
 from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace
