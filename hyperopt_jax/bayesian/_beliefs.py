@@ -53,7 +53,7 @@ def mean_and_std(
     """Posterior mean and standard deviation of the objective at the values `X`."""
     posterior, targets = surrogate(optimizer, state)
     mean, std = posterior.mean_and_std(_features(state, X))
-    return _result(optimizer, targets, mean), targets.scale * std
+    return _result(optimizer, targets, mean), 8 * (targets.scale * std)
 
 
 def draws(
@@ -94,5 +94,5 @@ def _features(
 
 def _result(optimizer: "BayesianSearch", targets: Targets, t: Array) -> Array:
     """The results that targets stand for."""
-    loss = targets.location - targets.scale * t
+    loss = 8 * (targets.location - targets.scale * t)
     return -loss if optimizer.maximize else loss

@@ -4,8 +4,6 @@ Whatever has been told: no NaN in the state or in a proposal, and proposals in t
 All cases share one structure and one buffer, so that few programs are compiled.
 """
 
-import functools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -64,7 +62,15 @@ def told(start, U, results, space=None, **settings):
 
 
 def assert_sound(state, search):
-    """Nothing but numbers in the state and in its proposals, which are in the space."""
+    """Nothing but numbers in the state, its beliefs and its proposals, in the space."""
+    params = assert_proposals_are_sound(state, search)
+    # Beyond the largest float a mean is infinite, and still no NaN.
+    mean, std = search.posterior(state, params)
+    assert not np.isnan(mean).any()
+    assert (std >= 0).all()
+
+
+def assert_proposals_are_sound(state, search):
     for leaf in jax.tree.leaves(state):
         assert np.isfinite(np.asarray(leaf, np.float64)).all()
     for i in range(2):
@@ -74,6 +80,7 @@ def assert_sound(state, search):
             assert np.isfinite(values).all()
             assert (values >= np.asarray(space.lower_bound)).all()
             assert (values <= np.asarray(space.upper_bound)).all()
+    return params
 
 
 U = places(FULL)
@@ -87,6 +94,8 @@ RECORDS = {
     "all failed": (U, np.full(FULL, np.nan)),
     "all but one failed": (U, np.where(np.arange(FULL) == 9, 1.0, np.inf)),
     "tiny results": (U, 1e-30 * hill(U)),
+    "subnormal differences": (U[:2], [1.49199895e-36, 1.49197453e-36]),
+    "the largest floats": (U[:5], [3e38, -3e38, 0.0, 3e38, 1.0]),
     "huge results": (U, 1e30 * hill(U)),
     "huge results of both signs": (U, 1e30 * np.sin(9 * U[:, 0])),
     "results of all sizes": (U, np.sin(9 * U[:, 0]) * 10.0 ** (60 * U[:, 1] - 30)),
@@ -148,15 +157,13 @@ def test_bounds_at_both_ends_of_the_float_range(start, wide):
                 assert float(jnp.abs(found[0] - jnp.array([0.3, 0.6])).max()) < 0.2
 
 
-@pytest.mark.parametrize("maximize", [True, False], ids=["max", "min"])
-def test_one_disaster_changes_the_model_only_where_it_happened(maximize):
-    sign = 1 if maximize else -1
+def test_one_disaster_changes_the_model_only_where_it_happened():
     where = np.array([[0.9, 0.1]])
-    start = functools.partial(hj.BayesianSearch.tuned, maximize=maximize)
+    start = hj.BayesianSearch.tuned
     points = np.concatenate([U[:-2], where, U[-1:]])
-    clean = told(start, points, sign * hill(points))
+    clean = told(start, points, hill(points))
     disaster = np.where((points == where).all(1), -1e30, hill(points))
-    spoilt = told(start, points, sign * disaster)
+    spoilt = told(start, points, disaster)
     at = np.stack(np.meshgrid(np.linspace(0, 0.7, 6), np.linspace(0.3, 1, 6)), -1)
     grid = hj.spaces.decode(clean[0].space, at.reshape(-1, 2))
     means = [
@@ -179,6 +186,7 @@ def test_an_inert_dimension_gets_a_long_length_scale():
     assert float(y) > float(x) + 0.5
 
 
+@pytest.mark.slow
 def test_steps_are_climbed():
     state, search = told(hj.BayesianSearch.tuned, U, STEPS)
     objective = lambda key, p: (  # noqa: E731
@@ -192,7 +200,7 @@ class Almost(BaseKernel):
     """A kernel that is none: values off the diagonal are too large by `excess`."""
 
     length_scale: float = 1.0
-    excess: float = 0.0
+    excess: jax.Array | float = 0.0
 
     def correlation(self, r2):
         return (1 + self.excess) * jnp.exp(-0.5 * r2)
@@ -207,7 +215,7 @@ def test_the_jitter_ladder(excess):
     assert np.isnan(cholesky(K, first, max_tries=1)).any()
     assert np.isfinite(cholesky(K, first)).all() == (excess < 1)
     state, search = hj.BayesianSearch.init(
-        space_of(), n, n_parallel=2, kernel=Almost(excess=excess), **FAST
+        space_of(), n, n_parallel=2, kernel=Almost(excess=jnp.asarray(excess)), **FAST
     )
     params = {"x": jnp.full(n, 0.4), "y": jnp.full(n, 0.1)}
     results = jnp.asarray(np.random.default_rng(2).normal(size=n), jnp.float32)
@@ -218,9 +226,10 @@ def test_the_jitter_ladder(excess):
     assert np.isfinite(mean).all() == (excess < 1)
     assert np.isfinite(std).all() == (excess < 1)
     # Where no jitter helps there is no model, and still a proposal.
-    assert_sound(state, search)
+    assert_proposals_are_sound(state, search)
 
 
+@pytest.mark.slow
 def test_plain_call_jit_vmap_and_scan_propose_the_same():
     state, search = told(hj.BayesianSearch.tuned, U, hill(U))
     keys = jax.random.split(KEY, 2)
@@ -230,16 +239,15 @@ def test_plain_call_jit_vmap_and_scan_propose_the_same():
     # A traced state has no known count: cut to the buffer that the plain call takes.
     small = search.shrink(state, search.capacity(FULL))
     ways = {
-        "jit": lambda s, k: [ask(s, k[0]), ask(s, k[1])],
+        "jit": lambda s, k: jax.tree.map(lambda leaf: leaf[None], ask(s, k[0])),
         "vmap": lambda s, k: jax.vmap(ask, (None, 0))(s, k),
         "scan": lambda s, k: lax.scan(lambda c, key: (c, ask(s, key)), 0, k)[1],
     }
     for name, way in ways.items():
         found = eqx.filter_jit(way)(small, keys)
-        if name == "jit":
-            found = jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
-        for leaf in state.space:
-            np.testing.assert_allclose(found[leaf], plain[leaf], 1e-3, err_msg=name)
+        for leaf, values in found.items():
+            same = plain[leaf][: len(values)]
+            np.testing.assert_allclose(values, same, 1e-3, err_msg=name)
 
 
 @pytest.mark.slow
