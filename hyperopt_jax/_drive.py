@@ -18,7 +18,7 @@ from hyperopt_jax._blas_threads import on_one_blas_thread
 from hyperopt_jax._evaluate import Evaluator, Objective, vectorised
 from hyperopt_jax._progress import report_from_loop
 from hyperopt_jax.errors import ObjectiveError
-from hyperopt_jax.spaces import ravel
+from hyperopt_jax.spaces import ravel, unravel
 
 if TYPE_CHECKING:
     from hyperopt_jax.base import Optimizer, OptimizerState
@@ -62,13 +62,21 @@ def step(
     func: Objective,
     first_trial: Int[Array, ""],
     evaluate: Evaluator = vectorised,
+    given: Float[Array, "q c"] | None = None,
 ) -> tuple["OptimizerState", PyTree, Float[Array, " q"]]:
-    """One batch: ask, evaluate, tell. Returns the new state, the params, the results."""
+    """One batch: ask, evaluate, tell. Returns the new state, the params, the results.
+
+    The rows of `given` that are not NaN take the place of what the search proposes.
+    """
     keys = Keys(key, first_trial, optimizer.n_parallel)
     # The barriers keep the compiler from fusing the objective, the search and the loop
     # around them: each then rounds alike wherever it stands.
     state, keys = lax.optimization_barrier((state, keys))
-    params = lax.optimization_barrier(optimizer.get_next_params(state, keys.ask))
+    params = optimizer.get_next_params(state, keys.ask)
+    if given is not None:
+        proposed = ravel(state.space, params)
+        params = unravel(state.space, jnp.where(jnp.isnan(given), proposed, given))
+    params = lax.optimization_barrier(params)
     results = evaluate(func, keys.trials, params)
     if jnp.shape(results) != (optimizer.n_parallel,):
         raise ObjectiveError(
@@ -91,6 +99,7 @@ def run(
     first_trial: Int[Array, ""],
     segments: tuple[Segment, ...],
     bar: Int[Array, ""] | None = None,
+    given: Float[Array, "t q c"] | None = None,
 ) -> tuple["OptimizerState", Float[Array, "t q d"], Float[Array, "t q"]]:
     """A whole stretch of a study as one program: a scan a segment.
 
@@ -99,8 +108,11 @@ def run(
     q, space = optimizer.n_parallel, state.space
     total = sum(segment.n_steps for segment in segments)
 
-    def body(small: Any, i: Int[Array, ""]) -> tuple[Any, tuple[Array, Array]]:
-        small, params, results = step(optimizer, small, key, func, first_trial + i * q)
+    def body(small: Any, batch: tuple) -> tuple[Any, tuple[Array, Array]]:
+        i, rows = batch
+        small, params, results = step(
+            optimizer, small, key, func, first_trial + i * q, given=rows
+        )
         if bar is not None:
             report_from_loop(bar, i + 1, total)
         return small, (ravel(space, params), results)
@@ -108,13 +120,26 @@ def run(
     done, histories = 0, []
     for segment in segments:
         small = optimizer.shrink(state, segment.capacity)
-        steps = jnp.arange(done, done + segment.n_steps, dtype=jnp.int32)
-        small, history = lax.scan(body, small, steps)
+        end = done + segment.n_steps
+        rows = None if given is None else given[done:end]
+        steps = jnp.arange(done, end, dtype=jnp.int32)
+        small, history = lax.scan(body, small, (steps, rows))
         state = optimizer.regrow(state, small)
         histories.append(history)
-        done += segment.n_steps
+        done = end
     tables, results = zip(*histories, strict=True)
     return state, jnp.concatenate(tables), jnp.concatenate(results)
+
+
+def by_batch(
+    X: Float[Array, "m c"], n_iterations: int, q: int
+) -> Float[Array, "t q c"] | None:
+    """The points `X` as the first of a run, batch by batch, and NaN after them."""
+    m, c = X.shape
+    if m == 0:
+        return None
+    rest = jnp.full((n_iterations * q - m, c), jnp.nan, X.dtype)
+    return jnp.concatenate([X, rest]).reshape(n_iterations, q, c)
 
 
 def plan(

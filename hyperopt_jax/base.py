@@ -17,7 +17,7 @@ from hyperopt_jax import _drive, _progress
 from hyperopt_jax._checks import check_int, is_concrete
 from hyperopt_jax._evaluate import Evaluator, Objective, check_objective
 from hyperopt_jax.errors import ParamsError, SettingError, UnknownSettingError
-from hyperopt_jax.spaces import n_columns, unravel
+from hyperopt_jax.spaces import given_points, n_columns, unravel
 
 
 class OptimizerState(eqx.Module):
@@ -62,7 +62,8 @@ class Optimizer(eqx.Module):
     method `init` and the two pure methods `get_next_params` and `update_state`; the two
     drivers, resuming and evaluators come with this class. A search with a memory also
     says how many trials it holds (`n_told`), how many more it can take (`n_left`), and
-    may run early trials on smaller buffers (`capacity`, `shrink`, `regrow`).
+    may run early trials on smaller buffers (`capacity`, `shrink`, `regrow`). One whose
+    proposals are a fixed list puts the points that a run starts with into it (`enqueue`).
     """
 
     n_parallel: eqx.AbstractVar[int]
@@ -106,6 +107,16 @@ class Optimizer(eqx.Module):
         """What `small` knows, on the buffers of `state`."""
         return small
 
+    def enqueue(
+        self, state: Any, X: Float[Array, "m c"]
+    ) -> tuple[Any, Float[Array, "k c"]]:
+        """The state of a search that begins with the points `X`.
+
+        With those of them that a driver must put in the place of proposals: all, unless
+        the search proposes them itself.
+        """
+        return state, X
+
     def optimize(
         self,
         state: Any,
@@ -117,6 +128,7 @@ class Optimizer(eqx.Module):
         progress_bar: bool = False,
         evaluate: Evaluator | None = None,
         first_trial: int | None = None,
+        start_points: PyTree | None = None,
     ) -> tuple[Any, tuple[list[PyTree], list[Float[Array, " q"]]]]:
         """Runs the search as a Python loop, one compiled step a batch.
 
@@ -136,6 +148,10 @@ class Optimizer(eqx.Module):
                 the compiled step; `hyperopt_jax.python_loop` for plain Python.
             first_trial: number of the first trial; None continues after those that the
                 state remembers.
+            start_points: points of the space to evaluate before any proposal: a pytree
+                like the space with leaves (m,), or a list of configurations. They are
+                the first m trials of the run, in every other respect trials like any
+                others; the search proposes the rest of a batch that they do not fill.
 
         Returns:
             The state, and lists with the parameters (leaves (q,)) and the results (q,)
@@ -145,8 +161,11 @@ class Optimizer(eqx.Module):
             ObjectiveError: wrong signature or result, or an objective that cannot be
                 traced.
             ExhaustedError: a grid with fewer points left than asked for.
+            ParamsError: start points of another structure or outside the space.
+            SettingError: more start points than the run has trials.
         """
         n_iterations = self._check_run(state, func, n_iterations)
+        state, given = self._given(state, start_points, n_iterations)
         q = self.n_parallel
         n_told = self._first_trial(state, first_trial)
         first = 0 if n_told is None else n_told
@@ -157,12 +176,15 @@ class Optimizer(eqx.Module):
             for i in range(n_iterations):
                 started = time.perf_counter()
                 number = first + i * q
+                rows = None if given is None else given[i]
                 if evaluate is None:
                     told = None if n_told is None else number
-                    state, params, results = self._one(state, key, func, number, told)
+                    state, params, results = self._one(
+                        state, key, func, number, told, rows
+                    )
                 else:
                     state, params, results = _drive.step(
-                        self, state, key, func, jnp.int32(number), evaluate
+                        self, state, key, func, jnp.int32(number), evaluate, rows
                     )
                 params_hist.append(params)
                 results_hist.append(results)
@@ -193,6 +215,7 @@ class Optimizer(eqx.Module):
         *,
         progress_bar: bool = False,
         first_trial: int | None = None,
+        start_points: PyTree | None = None,
     ) -> tuple[Any, tuple[PyTree, Float[Array, "t q"]]]:
         """Runs the search as one compiled program (`lax.scan`).
 
@@ -207,8 +230,11 @@ class Optimizer(eqx.Module):
             ObjectiveError: wrong signature or result, or an objective that cannot be
                 traced.
             ExhaustedError: a grid with fewer points left than asked for.
+            ParamsError: start points of another structure or outside the space.
+            SettingError: more start points than the run has trials.
         """
         n_iterations = self._check_run(state, func, n_iterations)
+        state, given = self._given(state, start_points, n_iterations)
         n_told = self._first_trial(state, first_trial)
         segments = _drive.plan(self, n_told, n_iterations)
         first = self.n_told(state) if n_told is None else n_told
@@ -220,7 +246,7 @@ class Optimizer(eqx.Module):
             number = None if bar is None else _progress.as_number(bar)
             first = jnp.asarray(first, jnp.int32)
             state, X, results = _drive.run(
-                self, state, key, func, first, segments, number
+                self, state, key, func, first, segments, number, given
             )
         return state, (unravel(state.space, X), results)
 
@@ -235,11 +261,15 @@ class Optimizer(eqx.Module):
         func: Objective,
         number: int,
         told: int | None,
+        given: Float[Array, "q c"] | None,
     ) -> tuple[Any, PyTree, Float[Array, " q"]]:
         """One compiled batch."""
         segments = _drive.plan(self, told, 1)
         first = jnp.asarray(number, jnp.int32)
-        state, X, results = _drive.run(self, state, key, func, first, segments)
+        given = None if given is None else given[None]
+        state, X, results = _drive.run(
+            self, state, key, func, first, segments, given=given
+        )
         return state, unravel(state.space, X[0]), results[0]
 
     def _check_run(self, state: Any, func: Objective, n_iterations: int | None) -> int:
@@ -254,6 +284,22 @@ class Optimizer(eqx.Module):
                 )
             return math.ceil(left / self.n_parallel)
         return check_int("n_iterations", n_iterations, 0)
+
+    def _given(
+        self, state: Any, start_points: PyTree | None, n_iterations: int
+    ) -> tuple[Any, Float[Array, "t q c"] | None]:
+        """The state to start from, and what its batches are given (`_drive.step`)."""
+        if start_points is None:
+            return state, None
+        X = given_points(state.space, start_points)
+        n_batches = math.ceil(X.shape[0] / self.n_parallel)
+        if n_batches > n_iterations:
+            raise SettingError(
+                f"expected at least {n_batches} iteration(s) of {self.n_parallel} for "
+                f"{X.shape[0]} start point(s), got {n_iterations}"
+            )
+        state, X = self.enqueue(state, X)
+        return state, _drive.by_batch(X, n_iterations, self.n_parallel)
 
     def _first_trial(self, state: Any, first_trial: int | None) -> int | None:
         """Number of the first trial of a run; None where only the program can tell."""

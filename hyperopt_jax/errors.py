@@ -1,4 +1,4 @@
-"""Everything this package raises on purpose, and the status codes of a study.
+"""Everything this package raises or warns of on purpose, and the codes of a study.
 
 Every error is a `HyperoptError` and also the built-in that fits it, so both
 `except HyperoptError` and `except ValueError` do what they say. The message is one
@@ -42,6 +42,10 @@ class ExhaustedError(HyperoptError, ValueError):
 
 class MissingExtraError(HyperoptError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
+
+
+class OutsideBoundsWarning(UserWarning):
+    """Values from outside the bounds of the space were told to a model of it."""
 
 
 class Status(enum.IntEnum):

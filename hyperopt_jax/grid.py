@@ -13,6 +13,7 @@ from hyperopt_jax._checks import check_int, check_state, is_concrete
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
 from hyperopt_jax.errors import ExhaustedError, Status
 from hyperopt_jax.spaces import (
+    Codec,
     all_points,
     check_finite,
     check_space,
@@ -121,6 +122,15 @@ class GridSearch(Optimizer):
             status=jnp.where(over, jnp.int32(Status.EXHAUSTED), state.status),
         )
 
+    def enqueue(
+        self, state: GridSearchState, X: Float[Array, "m c"]
+    ) -> tuple[GridSearchState, Float[Array, "0 c"]]:
+        """The points `X` moved to the front of those that are left.
+
+        So each is visited once; those that have been visited already are not again.
+        """
+        return state.replace(grid=_with_first(state, X)), X[:0]
+
     def n_told(self, state: GridSearchState) -> Int[Array, ""]:
         return state.grid_idx
 
@@ -144,6 +154,20 @@ class GridSearch(Optimizer):
                 f"batch(es) of {self.n_parallel} from a grid of {state.grid.shape[0]} "
                 f"points, got a request for {n_batches}"
             )
+
+
+@eqx.filter_jit
+def _with_first(
+    state: GridSearchState, X: Float[Array, "m c"]
+) -> Shaped[Array, "n_total n_params"]:
+    """The grid with the points `X` next, in their order."""
+    codec, n = Codec(state.space), state.grid.shape[0]
+    # In the unit cube, where configurations that differ in inactive parameters are one.
+    U = codec.encode(jnp.concatenate([state.grid.astype(X.dtype), X]))
+    same = jnp.all(U[:n, None, :] == U[None, n:, :], axis=-1)
+    place = jnp.where(jnp.any(same, axis=1), jnp.argmax(same, axis=1), X.shape[0])
+    is_done = jnp.arange(n, dtype=jnp.int32) < state.grid_idx
+    return state.grid[jnp.argsort(jnp.where(is_done, -1, place), stable=True)]
 
 
 def _grid(space: PyTree) -> Shaped[Array, "n_total n_params"]:

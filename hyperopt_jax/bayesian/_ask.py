@@ -20,6 +20,7 @@ from hyperopt_jax.bayesian._state import (
     points_in_cube,
     targets_of,
 )
+from hyperopt_jax.bayesian._subset import modelled
 from hyperopt_jax.gp import (
     Hyperparameters,
     Local,
@@ -139,7 +140,11 @@ def _model_based(
     """
     so_far = region.progress(slots.U, slots.targets, slots.succeeded, count)
     incumbent = slots.U[so_far.best_row]
-    models, uses_local = _models(optimizer, codec, slots, hyper, so_far)
+    n_free = optimizer.n_parallel - 1 + (0 if running is None else running.shape[0])
+    seen, best_row, n_unseen = _seen(slots, so_far.best_row, n_free)
+    so_far = so_far._replace(best_row=best_row)
+    y_best = seen.targets[best_row]
+    models, uses_local = _models(optimizer, codec, seen, hyper, so_far)
     grown, fixed = eqx.partition(models, eqx.is_array)
     rounds = so_far.failures // optimizer.n_parallel
     # One of a batch nearly always improves a little, which must not keep the others from
@@ -157,7 +162,8 @@ def _model_based(
         def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
             mean, std = posterior.mean_and_std(codec.features(points))
             value = optimizer.acquisition(mean, std, y_max)
-            return _unless_taken(codec, value, points, U, posterior.mask)
+            taken = jnp.arange(U.shape[0], dtype=jnp.int32) < count + i
+            return _unless_taken(codec, value, points, U, taken)
 
         slot_key = jax.random.fold_in(key, i)
         n = optimizer.n_candidates
@@ -183,7 +189,7 @@ def _model_based(
         mean, std = _model_of(models, local).mean_and_std(features)
         result = optimizer.hallucination(mean, std, key, y_max)
         result = jnp.asarray(result, y_max.dtype).reshape(())
-        models = _grown(models, features[0], result, row)
+        models = _grown(models, features[0], result, row - n_unseen)
         is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == row
         U = jnp.where(is_row[:, None], u[None, :], U)
         return eqx.filter(models, eqx.is_array), U, jnp.maximum(y_max, result)
@@ -193,11 +199,28 @@ def _model_based(
         slot_key = jax.random.fold_in(key, row)
         return believe(carry, u, jnp.asarray(False), row, slot_key), None
 
-    carry = (grown, slots.U, slots.targets[so_far.best_row])
+    carry = (grown, slots.U, y_best)
     if running is not None:
         trials = running, _rows_before(count, running)
         carry, _ = lax.scan(wait_for, carry, trials)
     return _fill_slots(fill, carry, shifts)
+
+
+def _seen(
+    slots: _Slots, best_row: Int[Array, ""], n_free: int
+) -> tuple[_Slots, Int[Array, ""], Int[Array, ""] | int]:
+    """What the models see of the record, with `n_free` rows for the batch.
+
+    With the best trial's row in it, and how many trials are left out.
+    """
+    subset = modelled(slots.U, slots.targets, slots.recorded, best_row, n_free)
+    if subset is None:
+        return slots, best_row, 0
+    rows, hold = subset
+    seen = _Slots(*(column[rows] for column in slots))
+    seen = seen._replace(recorded=hold, succeeded=seen.succeeded & hold)
+    n_unseen = jnp.sum(slots.recorded) - jnp.sum(hold)
+    return seen, jnp.argmax(rows == best_row), n_unseen.astype(jnp.int32)
 
 
 def _models(

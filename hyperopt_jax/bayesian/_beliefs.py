@@ -16,7 +16,9 @@ from hyperopt_jax.bayesian._state import (
     points_in_cube,
     targets_of,
 )
+from hyperopt_jax.bayesian._subset import modelled
 from hyperopt_jax.gp import Posterior, condition
+from hyperopt_jax.history import best_row
 from hyperopt_jax.spaces import Codec
 
 if TYPE_CHECKING:
@@ -29,13 +31,17 @@ def surrogate(
     """The Gaussian process given the successful trials, and its targets."""
     codec, trials = Codec(state.space), state.trials
     targets = targets_of(trials, optimizer.maximize)
-    t = targets.t
+    U, t, ok = in_cube(codec, trials), targets.t, trials.succeeded
+    subset = modelled(U, t, ok, best_row(trials, optimizer.maximize))
+    if subset is not None:
+        rows, ok = subset
+        U, t = U[rows], t[rows]
     posterior = condition(
         kernel_for(optimizer.kernel, codec),
         state.hyper,
-        codec.features(in_cube(codec, trials)),
+        codec.features(U),
         t,
-        trials.succeeded,
+        ok,
         nugget_for(optimizer.jitter, t.shape[0], t.dtype),
     )
     return posterior, targets
@@ -47,7 +53,7 @@ def mean_and_std(
     """Posterior mean and standard deviation of the objective at the values `X`."""
     posterior, targets = surrogate(optimizer, state)
     mean, std = posterior.mean_and_std(_features(state, X))
-    return _result(optimizer, targets, mean), targets.scale * std
+    return _result(optimizer, targets, mean), 8 * (targets.scale * std)
 
 
 def draws(
@@ -74,8 +80,9 @@ def recommended_row(
 ) -> Int[Array, ""]:
     """The recorded trial with the best posterior mean."""
     posterior, _ = surrogate(optimizer, state)
-    mean, _ = posterior.mean_and_std(posterior.U)
-    return jnp.argmax(jnp.where(posterior.mask, mean, -jnp.inf))
+    codec, trials = Codec(state.space), state.trials
+    mean, _ = posterior.mean_and_std(codec.features(in_cube(codec, trials)))
+    return jnp.argmax(jnp.where(trials.succeeded, mean, -jnp.inf))
 
 
 def _features(
@@ -87,5 +94,5 @@ def _features(
 
 def _result(optimizer: "BayesianSearch", targets: Targets, t: Array) -> Array:
     """The results that targets stand for."""
-    loss = targets.location - targets.scale * t
+    loss = 8 * (targets.location - targets.scale * t)
     return -loss if optimizer.maximize else loss

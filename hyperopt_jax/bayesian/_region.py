@@ -4,9 +4,10 @@ All of it is read off the record, so nothing has to be remembered: a resumed, wa
 or repeated study makes the same choices.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from hyperopt_jax.maximise import Box
@@ -51,18 +52,27 @@ def progress(
     t = jnp.where(succeeded, t, -jnp.inf)
     rows = jnp.arange(t.shape[0], dtype=jnp.int32)
     best_row = jnp.argmax(t).astype(jnp.int32)
-    # The incumbent before each trial is the best of the rows before it.
-    earlier = rows[None, :] < rows[:, None]
-    rivals = jnp.where(earlier, t[None, :], -jnp.inf)
-    before, record = jnp.argmax(rivals, axis=1), jnp.max(rivals, axis=1)
-    improves = (t > record) & (rows <= best_row) & jnp.isfinite(record)
+    # The incumbent before each trial is the last one that was better than all before it.
+    record = _over_earlier(t, lax.max, -jnp.inf)
+    leads = t > record
+    before = _over_earlier(jnp.where(leads, rows, 0), lax.max, 0)
+    improves = leads & (record > -jnp.inf)
+    counted = jnp.flip(improves).astype(U.dtype)
+    since = jnp.flip(_over_earlier(counted, lax.add, 0))
     move = jnp.max(jnp.abs(U - U[before]), axis=1)
-    later = rows[None, :] > rows[:, None]
-    since = jnp.sum(improves[None, :] & later, axis=1, dtype=jnp.int32)
-    faded = jnp.where(improves, move * FADING ** since.astype(move.dtype), 0.0)
-    first = jnp.asarray(FIRST_STEP, U.dtype)
-    step = jnp.where(jnp.any(improves), jnp.max(faded), first)
+    faded = jnp.max(jnp.where(improves, move * FADING**since, -1.0))
+    step = jnp.where(faded < 0, jnp.asarray(FIRST_STEP, U.dtype), faded)
     return Progress(best_row, step, jnp.maximum(count - 1 - best_row, 0))
+
+
+def _over_earlier(values: Array, operation: Any, nothing: float) -> Array:
+    """`operation` over all entries before each one; `nothing` where there is none.
+
+    A window as long as the array: one kernel, which a cumulative operation is not.
+    """
+    n = values.shape[0]
+    start = jnp.asarray(nothing, values.dtype)
+    return lax.reduce_window(values[:-1], start, operation, (n,), (1,), [(n, 0)])
 
 
 def is_local(place: Int[Array, ""], n_local: int) -> Bool[Array, ""]:

@@ -1,6 +1,7 @@
 """The settings of a Bayesian search and its part of the contract."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -32,13 +33,14 @@ from hyperopt_jax.bayesian import _beliefs
 from hyperopt_jax.bayesian._ask import propose
 from hyperopt_jax.bayesian._state import BayesianSearchState
 from hyperopt_jax.bayesian._tell import tell
-from hyperopt_jax.errors import ParamsError, SettingError
+from hyperopt_jax.errors import OutsideBoundsWarning, ParamsError, SettingError
 from hyperopt_jax.kernels import BaseKernel, Matern
 from hyperopt_jax.spaces import (
     check_space,
     has_discrete,
     n_columns,
     n_groups,
+    outside,
     ravel,
     unravel,
 )
@@ -66,7 +68,9 @@ class BayesianSearch(Optimizer):
     every time while the record is small and then each time it has grown by a fifth. A
     batch is filled one by one, each proposal standing in with a hallucinated result for
     the next. Failed trials count as the worst result seen where the next proposal is
-    made, and nowhere else.
+    made, and nowhere else. Beyond 1024 trials the surrogate sees that many of them: the
+    best quarter, as many nearest to the best one, and an even spread of the others. The
+    record keeps all.
 
     Args:
         jitter: variance (of results of variance 1) added to the diagonal, > 0.
@@ -251,7 +255,9 @@ class BayesianSearch(Optimizer):
         """The state with a batch of any length added, hyperparameters tuned.
 
         A result that is not finite is recorded as a failed trial. A full buffer keeps
-        what it has: only the free rows are written, first results first.
+        what it has: only the free rows are written, first results first. A value from
+        outside the bounds (of a study with others, say) is recorded as it is, with an
+        `OutsideBoundsWarning`; the model takes it for the nearest one inside.
 
         Args:
             results: (q,) numbers.
@@ -264,6 +270,7 @@ class BayesianSearch(Optimizer):
         check_state(self, state, BayesianSearchState)
         X = ravel(state.space, params)
         results = check_results(results, X.shape[0])
+        _warn_of_values_outside(state, X)
         size = self._size_for(state, X.shape[0])
         return _tell_jit(self, state, results, X, size)
 
@@ -442,6 +449,22 @@ def _tell_jit(
 ) -> BayesianSearchState:
     small = tell(optimizer, optimizer.shrink(state, size), results, X)
     return optimizer.regrow(state, small)
+
+
+def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) -> None:
+    """Warns where values that are told lie outside the bounds; silent in a trace."""
+    if not is_concrete(state.space, X):
+        return
+    counts = outside(state.space, X)
+    if counts:
+        told = ", ".join(f"{n} of {name or 'the value'}" for name, n in counts.items())
+        warnings.warn(
+            f"expected values inside the bounds of the space, got some from outside "
+            f"({told}); they are recorded as they are, and the model takes each for the "
+            f"nearest one inside",
+            OutsideBoundsWarning,
+            stacklevel=3,
+        )
 
 
 def _buffer_size(n_rows: int) -> int:

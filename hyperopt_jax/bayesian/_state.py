@@ -73,8 +73,9 @@ def kernel_for(kernel: BaseKernel, codec: Codec) -> BaseKernel:
 class Targets(NamedTuple):
     """What the surrogate models: standardised results `t`, higher is better.
 
-    A target stands for the loss `location - scale * t` (results, or minus results where
-    they are maximised).
+    A target stands for the loss `8 * (location - scale * t)` (results, or minus results
+    where they are maximised). Eighths, since differences of results at both ends of the
+    float range overflow.
     """
 
     t: Float[Array, " c"]
@@ -91,7 +92,6 @@ def targets_of(trials: history.Trials, maximize: bool) -> Targets:
     """
     ok = trials.succeeded
     count = jnp.sum(ok, dtype=jnp.int32)
-    # An eighth, since differences of results at both ends of the float range overflow.
     loss = jnp.where(ok, history.losses(trials, maximize) / 8, 0.0)
     q1, q3 = masked_quartiles(loss, ok, count)
     cap = q3 + 1.5 * (q3 - q1)
@@ -99,7 +99,9 @@ def targets_of(trials: history.Trials, maximize: bool) -> Targets:
     # The scaled results span at least two fifths of [0, 1], so their variance is safe
     # to take from the two moments at once.
     best = jnp.min(jnp.where(ok, loss, jnp.inf))
-    spread = jnp.where(cap > best, cap - best, 1 / 8)
+    # Differences that processors take for zero are none.
+    width = cap - best
+    spread = jnp.where(width > float(jnp.finfo(loss.dtype).tiny), width, 1 / 8)
     excess = jnp.where(ok, (jnp.minimum(loss, cap) - best) / spread, 0.0)
     moments = jnp.sum(jnp.stack([excess, excess**2]), axis=1)
     mean, square = moments / jnp.maximum(count, 1).astype(loss.dtype)
@@ -109,8 +111,8 @@ def targets_of(trials: history.Trials, maximize: bool) -> Targets:
     failed = trials.mask & ~ok
     return Targets(
         jnp.where(failed, jnp.min(targets), targets),
-        8 * (jnp.where(jnp.isfinite(best), best, 0.0) + spread * mean),
-        8 * spread * std,
+        jnp.where(jnp.isfinite(best), best, 0.0) + spread * mean,
+        spread * std,
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # update while it is small.
 REFITS_PER_DOUBLING = 4
 
-MIN_FIT_ROWS = 64
+MIN_FIT_ROWS, MAX_FIT_ROWS = 64, 512
 
 
 def tell(
@@ -77,11 +77,12 @@ def _tuned_hyper(
 def _fit_rows(trials: history.Trials) -> Int[Array, " m"]:
     """The rows on which hyperparameters are tuned: all, or evenly spread ones.
 
-    At most half of a buffer (and no fewer than `MIN_FIT_ROWS`) is used, which costs an
-    eighth of the whole and tells a few numbers nearly as well.
+    At most half of a buffer is used (and no fewer than `MIN_FIT_ROWS`, no more than
+    `MAX_FIT_ROWS`), which costs an eighth of the whole and tells a few numbers nearly as
+    well.
     """
     capacity = trials.mask.shape[0]
-    m = min(capacity, max(MIN_FIT_ROWS, capacity // 2))
+    m = min(capacity, max(MIN_FIT_ROWS, min(capacity // 2, MAX_FIT_ROWS)))
     spread = jnp.maximum(trials.n_recorded, m)
     return jnp.arange(m, dtype=jnp.int32) * spread // m
 

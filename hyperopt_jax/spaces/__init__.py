@@ -27,6 +27,7 @@ from hyperopt_jax.spaces._enumerate import (
     n_points as n_points,
 )
 from hyperopt_jax.spaces._fixed import FixedSpace as FixedSpace
+from hyperopt_jax.spaces._given import given_points as given_points
 from hyperopt_jax.spaces._json import from_json as from_json, to_json as to_json
 from hyperopt_jax.spaces._linear import LinearSpace as LinearSpace
 from hyperopt_jax.spaces._list import ListSpace as ListSpace
@@ -53,6 +54,7 @@ from hyperopt_jax.spaces._operations import (
     split as split,
     unflatten as unflatten,
 )
+from hyperopt_jax.spaces._outside import outside as outside
 from hyperopt_jax.spaces._permutation import PermutationSpace as PermutationSpace
 from hyperopt_jax.spaces._qlinear import QLinearSpace as QLinearSpace
 from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace

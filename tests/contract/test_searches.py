@@ -383,6 +383,73 @@ def test_no_iterations_is_no_work(row):
     assert all(a.shape == (0, 2) for a in jax.tree.leaves(params))
 
 
+def some_points(space, m):
+    """`m` points of a space, as a batch and as a list."""
+    points = hj.spaces.sample(space, jax.random.key(2), m)
+    listed = [jax.tree.map(lambda a, i=i: a[i], points) for i in range(m)]
+    return points, listed
+
+
+@rows
+def test_start_points_come_first_and_are_trials_like_others(row):
+    m = 3
+    state, search = start(row, 2)
+    points, listed = some_points(state.space, m)
+    scanned, (p_scan, r_scan) = search.optimize_scan(
+        state, KEY, zoo.loss, N_BATCHES, start_points=points
+    )
+    looped, (params, results) = search.optimize(
+        state, KEY, zoo.loss, N_BATCHES, start_points=listed
+    )
+    assert_equal(looped, scanned)
+    assert_equal(jnp.stack(results), r_scan)
+    assert_equal(jax.tree.map(lambda *a: jnp.stack(a), *params), p_scan)
+    first = jax.tree.map(lambda a: a.reshape(-1)[:m], p_scan)
+    assert_equal(first, points)
+    assert jax.tree.map(lambda a: a.dtype, first) == jax.tree.map(
+        lambda a: a.dtype, points
+    )
+    key_of_2 = jax.random.fold_in(KEY, 2)
+    alone = zoo.loss(key_of_2, jax.tree.map(lambda a: a[2], points))
+    np.testing.assert_allclose(r_scan.reshape(-1)[2], alone, rtol=1e-5)
+    if row.remembers:
+        assert int(search.n_told(scanned)) == 2 * N_BATCHES
+    # What follows is new, and nothing is lost: the rest of the batch is a proposal.
+    columns = [np.asarray(a).reshape(-1) for a in jax.tree.leaves(p_scan)]
+    assert len(np.unique(np.stack(columns, 1), axis=0)) == 2 * N_BATCHES
+
+
+@rows
+def test_start_points_are_checked(row):
+    state, search = start(row, 2)
+    points, listed = some_points(state.space, 3)
+    for run in (search.optimize, search.optimize_scan):
+        for bad, message in [
+            (jax.tree.map(lambda a: a + 1000, points), "number 0 of 3 outside"),
+            ({"z": jnp.zeros(3)}, "structure of the search space"),
+            ([*listed, {"z": 0.0}], "structure of the search space"),
+            ([], "at least one point"),
+        ]:
+            with pytest.raises(ParamsError, match=message):
+                run(state, KEY, zoo.loss, 4, start_points=bad)
+        with pytest.raises(SettingError, match=r"at least 2 .* of 2 for 3 .* got 1"):
+            run(state, KEY, zoo.loss, 1, start_points=points)
+
+
+@rows
+def test_start_points_may_be_traced(row):
+    state, search = start(row, 2)
+    points, _ = some_points(state.space, 2)
+
+    @eqx.filter_jit
+    def study(state, points):
+        return search.optimize_scan(
+            state, KEY, zoo.loss, 1, start_points=points, first_trial=0
+        )[1][0]
+
+    assert_equal(jax.tree.map(lambda a: a[0], study(state, points)), points)
+
+
 @rows
 def test_progress_bars_change_nothing(row):
     state, search = start(row, 2)

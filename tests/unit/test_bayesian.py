@@ -12,7 +12,12 @@ import hyperopt_jax as hj
 from hyperopt_jax import history
 from hyperopt_jax.bayesian._state import targets_of
 from hyperopt_jax.bayesian._tell import _refit_due
-from hyperopt_jax.errors import ParamsError, SettingError, StateError
+from hyperopt_jax.errors import (
+    OutsideBoundsWarning,
+    ParamsError,
+    SettingError,
+    StateError,
+)
 from tests.zoo import FAST
 
 KEY = jax.random.key(3)
@@ -167,11 +172,22 @@ def test_duplicates_by_the_dozen_are_no_trouble():
     assert bool(jnp.isfinite(search.get_next_params(state, KEY)["x"]).all())
 
 
-def test_out_of_bounds_values_are_told_without_harm():
+def test_values_from_outside_the_bounds_are_told_with_a_warning():
     space = {"x": hj.LogSpace(1e-3, 1.0)}
     state, search = study(space, 8, n_parallel=3)
-    state = told(state, search, [5.0, -1.0, 0.1], [1.0, 2.0, 3.0])
+    with pytest.warns(OutsideBoundsWarning, match=r"\(2 of x\)") as caught:
+        state = told(state, search, [5.0, -1.0, 0.1], [1.0, 2.0, 3.0])
+    assert len(caught) == 1
+    np.testing.assert_array_equal(state.X[:3, 0], np.float32([5.0, -1.0, 0.1]))
+    assert float(search.best_result(state)) == 3.0
     assert bool(jnp.isfinite(search.get_next_params(state, KEY)["x"]).all())
+
+
+def test_there_is_no_such_warning_in_a_trace():
+    state, search = study(UNIT, 8, n_hparam_steps=0)
+    table = jnp.full((3, 1), 7.0)
+    tell = eqx.filter_jit(lambda s, X: search.update_state(s, KEY, jnp.zeros(3), X))
+    assert int(tell(state, table).mask.sum()) == 3
 
 
 def test_finite_spaces_are_searched_without_repeats():
@@ -312,7 +328,7 @@ def test_replace_changes_a_copy():
 
 
 @pytest.mark.parametrize(
-    "space, n_local, n_warmup",
+    ("space", "n_local", "n_warmup"),
     [
         ({f"x{i}": hj.LinearSpace(0.0, 1.0) for i in range(7)}, 7, 5),
         ({f"x{i}": hj.LogSpace(0.1, 1.0) for i in range(30)}, 20, 5),

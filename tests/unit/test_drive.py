@@ -1,5 +1,6 @@
 """Keys by trial number, and the plan of buffer sizes."""
 
+import functools
 import itertools
 import math
 
@@ -11,15 +12,18 @@ import pytest
 
 from hyperopt_jax import (
     BayesianSearch,
+    ConstrainedSpace,
     GridSearch,
     LinearSpace,
     QLinearSpace,
     RandomSearch,
+    python_loop,
 )
 from hyperopt_jax._checks import is_concrete
-from hyperopt_jax._drive import Keys, Segment, plan
+from hyperopt_jax._drive import Keys, Segment, by_batch, plan
 from hyperopt_jax.base import Optimizer, OptimizerState
-from hyperopt_jax.spaces import unravel
+from hyperopt_jax.errors import ParamsError
+from hyperopt_jax.spaces import given_points, unravel
 
 SPACE = {"x": LinearSpace(0.0, 1.0)}
 KEY = jax.random.key(7)
@@ -136,6 +140,65 @@ class TestPlan:
     def test_segments_are_static(self):
         assert not jax.tree.leaves(plan(bayesian(), 0, 300))
         assert hash(plan(bayesian(), 0, 300)) == hash(plan(bayesian(), 0, 300))
+
+
+class TestStartPoints:
+    @pytest.mark.parametrize("m", [1, 2, 3, 4, 6])
+    def test_fill_the_first_batches(self, m):
+        X = jnp.arange(1.0, m + 1)[:, None]
+        given = by_batch(X, 3, 2)
+        assert given.shape == (3, 2, 1)
+        flat = given.reshape(-1)
+        assert flat[:m].tolist() == list(range(1, m + 1))
+        assert jnp.isnan(flat[m:]).all()
+
+    def test_none_are_no_change_of_the_program(self):
+        assert by_batch(jnp.zeros((0, 2)), 3, 2) is None
+
+    @pytest.mark.parametrize("evaluate", [None, python_loop])
+    def test_the_search_proposes_the_rest_of_the_batch(self, evaluate):
+        state, optimizer = RandomSearch.init(SPACE, n_parallel=2)
+        run = functools.partial(optimizer.optimize, evaluate=evaluate)
+        objective = lambda key, p: p["x"] * 1.0  # noqa: E731
+        _, (free, _) = run(state, KEY, objective, 3)
+        start = [{"x": 0.25}, {"x": 0.5}, {"x": 0.75}]
+        _, (params, results) = run(state, KEY, objective, 3, start_points=start)
+        expected = [[0.25, 0.5], [0.75, float(free[1]["x"][1])], free[2]["x"].tolist()]
+        assert [batch["x"].tolist() for batch in params] == expected
+        assert [r.tolist() for r in results] == expected
+
+    def test_across_buffer_sizes(self):
+        state, optimizer = Notebook.init(SPACE, 20)
+        start = {"x": jnp.linspace(0.0, 1.0, 6)}
+        _, (params, _) = optimizer.optimize_scan(
+            state, KEY, one, 10, start_points=start
+        )
+        assert params["x"][:6, 0].tolist() == start["x"].tolist()
+        assert np.floor(params["x"][6:, 0]).tolist() == [8, 8, 16, 16]
+
+    def test_of_a_space_that_is_a_list_or_a_leaf(self):
+        pair = [LinearSpace(0.0, 1.0), LinearSpace(1.0, 2.0)]
+        batch = [jnp.asarray([0.5, 0.25]), jnp.asarray([1.5, 1.25])]
+        listed = [[0.5, 1.5], [0.25, 1.25]]
+        table = [[0.5, 1.5], [0.25, 1.25]]
+        assert given_points(pair, batch).tolist() == table
+        assert given_points(pair, listed).tolist() == table
+        assert given_points(SPACE["x"], [0.5, 0.25]).tolist() == [[0.5], [0.25]]
+        assert given_points(SPACE["x"], jnp.asarray([0.5])).tolist() == [[0.5]]
+
+    def test_that_break_a_constraint_or_miss_a_value(self):
+        space = {"a": LinearSpace(0.0, 1.0), "n": QLinearSpace(1, 4)}
+        bound = ConstrainedSpace(space, lambda p: p["a"] < 0.5)
+        for given, params in (
+            (space, {"a": [0.1, 0.2], "n": [1, 2.5]}),
+            (bound, {"a": [0.1, 0.6], "n": [1, 2]}),
+        ):
+            with pytest.raises(ParamsError, match="number 1 of 2 outside"):
+                given_points(given, jax.tree.map(jnp.asarray, params, is_leaf=is_list))
+
+
+def is_list(node):
+    return isinstance(node, list)
 
 
 class TestShrink:

@@ -27,6 +27,42 @@ def test_no_point_is_dropped_and_the_last_batch_wraps_round():
     assert hj.Status(int(state.status)) == hj.Status.OK
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_start_points_are_visited_first_and_all_others_once(shuffle):
+    state, search = hj.GridSearch.init(FIVE, shuffle=shuffle)
+    objective = lambda key, p: p["x"].astype(jnp.float32)  # noqa: E731
+    begun, _ = search.optimize_scan(state, KEY, objective, 1)
+    done = int(begun.grid[0, 0])
+    # The one that is done is not visited again, and one that stands twice once.
+    start = [30, done, 50, 30] if done not in (30, 50) else [10, done, 20, 10]
+    state, (params, _) = search.optimize_scan(
+        begun, KEY, objective, start_points={"x": jnp.asarray(start)}
+    )
+    points = np.asarray(params["x"]).ravel().tolist()
+    assert points[:2] == [start[0], start[2]]
+    assert sorted([done, *points]) == [10, 20, 30, 40, 50]
+    assert search.n_left(state) == 0
+
+
+def test_start_points_of_a_grid_of_steps_and_of_branches():
+    space = hj.ConditionalSpace(
+        {"a": {"k": hj.LinearSpace(0.0, 1.0, step=0.1)}, "b": {}}
+    )
+    state, search = hj.GridSearch.init(space)
+    # 0.7 is not 7 * 0.1 in any precision; what k is in the branch b does not matter.
+    first = [
+        {"choice": 0, "a": {"k": 0.7}, "b": {}},
+        {"choice": 1, "a": {"k": 0.9}, "b": {}},
+    ]
+    _, (params, _) = search.optimize_scan(
+        state, KEY, lambda key, p: 1.0 * p["a"]["k"], start_points=first
+    )
+    assert params["choice"][:2, 0].tolist() == [0, 1]
+    assert float(params["a"]["k"][0, 0]) == pytest.approx(0.7)
+    assert int(params["choice"].sum()) == 1
+    assert len(np.unique(params["a"]["k"][params["choice"] == 0])) == 11
+
+
 def test_asking_past_the_end_raises_eagerly():
     state, search, _ = visited(n_parallel=2)
     with pytest.raises(ExhaustedError, match="Not enough grid points remaining"):

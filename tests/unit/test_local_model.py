@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 import hyperopt_jax as hj
 from hyperopt_jax import gp
@@ -113,6 +114,25 @@ class TestTaylor:
         assert (std > 0).all()
 
 
+N_ROWS = 12
+progress = jax.jit(region.progress)
+
+
+def walked(U, results, count):
+    """Plain Python for `progress`: None is a trial that failed, or none."""
+    best, moves = None, []
+    for row, result in enumerate(results):
+        if result is None or (best is not None and result <= results[best]):
+            continue
+        if best is not None:
+            moves = [move * region.FADING for move in moves]
+            moves.append(float(np.abs(U[row] - U[best]).max()))
+        best = row
+    best = 0 if best is None else best
+    step = max(moves, default=float(np.float32(region.FIRST_STEP)))
+    return best, step, max(count - 1 - best, 0)
+
+
 class TestRegion:
     U = jnp.asarray([[0.5, 0.5], [0.2, 0.2], [0.6, 0.5], [0.9, 0.9], [0.0, 0.0]])
     t = jnp.asarray([0.0, -1.0, 1.0, -2.0, 9.0])
@@ -135,6 +155,40 @@ class TestRegion:
         got = region.progress(self.U, self.t, first, jnp.int32(1))
         assert float(got.step) == pytest.approx(region.FIRST_STEP)
         assert int(got.failures) == 0
+
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(
+        results=st.lists(
+            st.sampled_from([0.0, 1.0, 2.5, -3.0, 4.0, 7.0]) | st.none(),
+            min_size=1,
+            max_size=N_ROWS,
+        ),
+        n_pending=st.integers(0, 3),
+        seed=st.integers(0, 3),
+    )
+    def test_progress_is_what_a_walk_through_the_record_finds(
+        self, results, n_pending, seed
+    ):
+        n = len(results)
+        U = np.random.default_rng(seed).integers(0, 4, (N_ROWS, 2)) / np.float32(4)
+        padded = [None if r is None else float(r) for r in results]
+        padded += [None] * (N_ROWS - n)
+        t = jnp.asarray([9.0 if r is None else r for r in padded])
+        ok = jnp.asarray([r is not None for r in padded])
+        got = progress(jnp.asarray(U), t, ok, jnp.int32(n + n_pending))
+        best, step, failures = walked(U, padded, n + n_pending)
+        assert (int(got.best_row), int(got.failures)) == (best, failures)
+        assert float(got.step) == step
+
+    def test_progress_of_the_smallest_record(self):
+        one = jnp.zeros((1, 2)), jnp.zeros(1), jnp.ones(1, bool), jnp.int32(1)
+        assert [float(a) for a in region.progress(*one)] == pytest.approx([0, 0.3, 0])
+
+    def test_progress_needs_no_table_of_pairs(self):
+        n = 4096
+        args = jnp.zeros((n, 2)), jnp.zeros(n), jnp.ones(n, bool), jnp.int32(n)
+        memory = progress.lower(*args).compile().memory_analysis()
+        assert memory.temp_size_in_bytes < 100 * n
 
     def test_failures_shrink_the_box_and_it_stays_in_the_cube(self):
         incumbent = jnp.asarray([0.05, 0.5])

@@ -215,6 +215,18 @@ class TestQuartiles:
         assert float(lower) == np.quantile(kept, 0.25, method="lower")
         assert float(upper) == np.quantile(kept, 0.75, method="higher")
 
+    @pytest.mark.parametrize("count", [0, 1, 2, 7, 3000, 3001])
+    def test_thousands(self, count):
+        values = np.round(np.random.default_rng(0).normal(size=3001), 1)
+        mask = jnp.arange(3001) < count
+        quartiles = masked_quartiles(as_float(values), mask, jnp.int32(count))
+        kept = np.asarray(values[:count], np.float32)
+        expected = [
+            np.quantile(kept, q, method=m) if count else -np.inf
+            for q, m in ((0.25, "lower"), (0.75, "higher"))
+        ]
+        assert list(map(float, quartiles)) == expected
+
     @pytest.mark.parametrize(
         "ties", [[1, 1, 1, 1], [0, 1, 1, 1], [1, 1, 1, 2]], ids=str
     )
