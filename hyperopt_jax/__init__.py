@@ -36,6 +36,11 @@ from hyperopt_jax.kernels import (
     RBF as RBF,
     BaseKernel as BaseKernel,
     Matern as Matern,
+    Periodic as Periodic,
+    Product as Product,
+    RadialKernel as RadialKernel,
+    Scaled as Scaled,
+    Sum as Sum,
 )
 from hyperopt_jax.random import (
     RandomSearch as RandomSearch,

@@ -143,10 +143,11 @@ class Posterior(eqx.Module):
         return self.local.instead_of(k, self.local.taylor.cross(U, V))
 
     def _variance(self, U: Float[Array, "m d"]) -> Float[Array, " m"]:
-        amplitude = jnp.exp(self.hyper.log_amplitude) * jnp.ones_like(U[:, 0])
+        amplitude = jnp.exp(self.hyper.log_amplitude) * self.kernel.variance
+        variance = amplitude * jnp.ones_like(U[:, 0])
         if self.local is None:
-            return amplitude
-        return self.local.instead_of(amplitude, self.local.taylor.variance(U))
+            return variance
+        return self.local.instead_of(variance, self.local.taylor.variance(U))
 
     def _observed_variance(self, U: Float[Array, "m d"]) -> Float[Array, " m"]:
         """Variance of an observation at the rows of `U`."""
