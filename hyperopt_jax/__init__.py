@@ -13,8 +13,11 @@ from hyperopt_jax.acquisition import (
     BaseHallucination as BaseHallucination,
     ConstantHallucination as ConstantHallucination,
     LogEI as LogEI,
+    LogNoisyEI as LogNoisyEI,
+    MaxValueEntropy as MaxValueEntropy,
     MeanHallucination as MeanHallucination,
     SampleHallucination as SampleHallucination,
+    ThompsonSampling as ThompsonSampling,
     UCBHallucination as UCBHallucination,
 )
 from hyperopt_jax.base import (

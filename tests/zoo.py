@@ -130,6 +130,9 @@ ACQUISITIONS = {
     "pi": hj.PI(),
     "ucb": hj.UCB(),
     "logei": hj.LogEI(),
+    "thompson": hj.ThompsonSampling(n_features=32),
+    "max-value": hj.MaxValueEntropy(n_draws=4, n_features=32),
+    "log-noisy-ei": hj.LogNoisyEI(n_draws=8),
 }
 
 HALLUCINATIONS = {
