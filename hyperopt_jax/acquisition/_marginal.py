@@ -126,11 +126,11 @@ class LogEI(BaseAcquisition):
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         gap = mean - self.xi - y_max
-        std = jnp.maximum(std, lax.stop_gradient(least_std(gap, std)))
+        std = jnp.maximum(std, lax.stop_gradient(_certainty(gap, std)))
         return log_expected_excess(gap / std) + jnp.log(std)
 
 
-def least_std(gap: Array, std: Array) -> Array:
+def _certainty(gap: Array, std: Array) -> Array:
     """The std that is as good as none beside `gap`.
 
     Above it neither gap / std nor its derivatives, down to gap / std^2, overflow.
@@ -140,7 +140,7 @@ def least_std(gap: Array, std: Array) -> Array:
 
 def _standardised(gap: Array, std: Array) -> tuple[Array, Array]:
     """Whether `std` is as good as zero beside `gap`, and gap / std where it is not."""
-    certain = std <= lax.stop_gradient(least_std(gap, std))
+    certain = std <= lax.stop_gradient(_certainty(gap, std))
     safe = jnp.where(certain, 1.0, std)
     # Beyond 40 standard deviations nothing changes, but the square would overflow.
     z = jnp.clip(jnp.where(certain, 0.0, gap) / safe, -40.0, 40.0)

@@ -9,12 +9,13 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from hyperopt_jax._checks import check_int
 from hyperopt_jax._numerics import log_truncation_information
 from hyperopt_jax.acquisition._base import BaseAcquisition, Scores
-from hyperopt_jax.acquisition._marginal import LogEI, least_std
+from hyperopt_jax.acquisition._marginal import LogEI
 from hyperopt_jax.errors import SettingError
 from hyperopt_jax.gp import Posterior
 
@@ -111,7 +112,10 @@ class MaxValueEntropy(BaseAcquisition):
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         gap = y_max - mean
-        std = jnp.maximum(std, jax.lax.stop_gradient(least_std(gap, std)))
+        # Beyond a million standard deviations all points are worthless alike, and the
+        # derivatives of z^2 would overflow.
+        least = 1e-6 * jnp.abs(gap) + float(jnp.finfo(std.dtype).tiny) ** (1 / 3)
+        std = jnp.maximum(std, lax.stop_gradient(least))
         return log_truncation_information(gap / std)
 
     def bound(

@@ -26,6 +26,7 @@ def points(n: int, seed: int) -> jax.Array:
     return jnp.asarray(rng.uniform(size=(n, D)), jnp.result_type(float))
 
 
+@eqx.filter_jit
 def posterior(noise=0.05, kernel=hj.Matern(), n_imagined=0, local=False):
     """A posterior of N rows, more hallucinated ones, and which those are."""
     U = points(CAPACITY, 0)
@@ -42,7 +43,7 @@ def posterior(noise=0.05, kernel=hj.Matern(), n_imagined=0, local=False):
     nugget = jnp.asarray(1e-6, U.dtype)
     model = gp.condition(kernel, hyper, U, t, known, nugget, expansion)
     for row in range(N, N + n_imagined):
-        model = model.append(U[row], jnp.asarray(2.0, U.dtype), row)
+        model = model.append(U[row], jnp.asarray(0.3, U.dtype), row)
     return model, model.mask & ~known
 
 
@@ -56,12 +57,9 @@ class TestScores:
     @each
     @precisions
     @pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
-    @pytest.mark.parametrize("noise", [1e-8, 0.05])
-    def test_finite_with_finite_gradients_at_the_trials_too(
-        self, name, wide, local, noise
-    ):
+    def test_finite_with_finite_gradients_at_the_trials_too(self, name, wide, local):
         with jax.enable_x64(wide):
-            model, imagined = posterior(noise, n_imagined=2, local=local)
+            model, imagined = posterior(1e-8, n_imagined=2, local=local)
             at = jnp.concatenate([points(20, 1), model.U])
             acquisition = zoo.ACQUISITIONS[name]
 
@@ -79,7 +77,7 @@ class TestScores:
 
     @each
     def test_the_same_key_gives_the_same_function(self, name):
-        model, imagined = posterior(n_imagined=1)
+        model, imagined = posterior(1e-6, n_imagined=1)
         at, acquisition = points(7, 1), zoo.ACQUISITIONS[name]
         once = scores(acquisition, model, imagined, at)
         assert np.array_equal(once, scores(acquisition, model, imagined, at))
@@ -157,7 +155,9 @@ class TestMaxValueEntropy:
         y_max = float(jnp.max(jnp.where(model.mask, model.t, -jnp.inf)))
         maxima = np.maximum(draws.max(1), y_max + 5 * noise**0.5)
         mean, std = (np.asarray(a)[:, None] for a in model.mean_and_std(at))
-        single = acquisition.evaluate(jnp.asarray(mean), jnp.asarray(std), maxima)
+        single = acquisition.evaluate(
+            jnp.asarray(mean), jnp.asarray(std), maxima[None, :]
+        )
         expected = np.log(np.exp(single).mean(1))
         ours = scores(acquisition, model, imagined, at)
         np.testing.assert_allclose(ours, expected, atol=0.15)
@@ -224,11 +224,12 @@ class TestLogNoisyEI:
             hj.LogNoisyEI(n_draws=0)
 
 
-SPACE = {
-    "x": hj.LinearSpace(0.0, 1.0),
-    "rate": hj.LogSpace(1e-3, 1.0),
-    "kind": hj.ChoiceSpace(["a", "b", "c"]),
-}
+def mixed():
+    return {
+        "x": hj.LinearSpace(0.0, 1.0),
+        "rate": hj.LogSpace(1e-3, 1.0),
+        "kind": hj.ChoiceSpace(["a", "b", "c"]),
+    }
 
 
 def height(key, params):
@@ -238,14 +239,13 @@ def height(key, params):
 
 def study(name, q, n_max=12, **settings):
     fast = zoo.FAST | {"acquisition": zoo.ACQUISITIONS[name]} | settings
-    return hj.BayesianSearch.tuned(SPACE, n_max, n_parallel=q, **fast)
+    return hj.BayesianSearch.tuned(mixed(), n_max, n_parallel=q, **fast)
 
 
 class TestSearches:
     @each
-    @pytest.mark.parametrize("q", [1, 4])
-    def test_loop_equals_scan_and_both_stay_inside(self, name, q):
-        state, search = study(name, q)
+    def test_loop_equals_scan_and_both_stay_inside(self, name):
+        state, search = study(name, 4)
         ended, (params, results) = search.optimize_scan(state, KEY, height)
         looped, (_, listed) = search.optimize(state, KEY, height)
         assert np.array_equal(results, jnp.stack(listed))
@@ -258,11 +258,10 @@ class TestSearches:
         assert float(results.max()) > float(results.reshape(-1)[:3].max())
 
     @each
-    @pytest.mark.parametrize("q", [1, 4])
-    def test_in_double_precision_under_vmap_and_jit(self, name, q, x64):
+    def test_one_at_a_time_in_double_precision_under_vmap_and_jit(self, name, x64):
         def run(key):
-            state, search = study(name, q)
-            return search.optimize_scan(state, key, height, 8 // q)[1][1]
+            state, search = study(name, 1)
+            return search.optimize_scan(state, key, height, 8)[1][1]
 
         together = jax.jit(jax.vmap(run))(jax.random.split(KEY, 2))
         assert together.dtype == jnp.float64
@@ -284,11 +283,12 @@ class TestSearches:
             state, search = study(name, 4, hallucination=lie)
             state, _ = search.optimize_scan(state, KEY, height, 2)
             proposals.append(search.get_next_params(state, KEY))
-        for leaf in SPACE:
+        for leaf in mixed():
             np.testing.assert_allclose(
                 proposals[0][leaf], proposals[1][leaf], rtol=1e-3
             )
 
+    @pytest.mark.slow
     @each
     def test_in_a_space_with_constraints(self, name):
         space = hj.ConstrainedSpace(
