@@ -13,8 +13,11 @@ from hyperopt_jax.acquisition import (
     BaseHallucination as BaseHallucination,
     ConstantHallucination as ConstantHallucination,
     LogEI as LogEI,
+    LogNoisyEI as LogNoisyEI,
+    MaxValueEntropy as MaxValueEntropy,
     MeanHallucination as MeanHallucination,
     SampleHallucination as SampleHallucination,
+    ThompsonSampling as ThompsonSampling,
     UCBHallucination as UCBHallucination,
 )
 from hyperopt_jax.base import (
@@ -36,6 +39,11 @@ from hyperopt_jax.kernels import (
     RBF as RBF,
     BaseKernel as BaseKernel,
     Matern as Matern,
+    Periodic as Periodic,
+    Product as Product,
+    RadialKernel as RadialKernel,
+    Scaled as Scaled,
+    Sum as Sum,
 )
 from hyperopt_jax.random import (
     RandomSearch as RandomSearch,

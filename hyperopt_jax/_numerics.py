@@ -104,30 +104,47 @@ def log_expected_excess(z: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def _log_excess_and_slope(z: Float[Array, "..."]) -> tuple[Array, Array]:
-    z = jnp.maximum(z, -0.1 * math.sqrt(float(jnp.finfo(z.dtype).max)))
-    # Above `low` the distribution function still has all its digits.
-    low = -10.0 if z.dtype == jnp.float32 else -30.0
+    z = jnp.maximum(z, -_largest_square_root(z.dtype))
+    direct = z > -1.0
+    pdf, cdf, ratio, factor = _lower_tail(z)
+    excess = pdf + jnp.maximum(z, _far_tail(z.dtype)) * cdf
+    z_tail = jnp.where(direct, -2.0, z)
+    log_pdf = -0.5 * z_tail * z_tail - 0.5 * LOG_2PI
+    value = jnp.where(direct, 0.0, log_pdf) + jnp.log(jnp.where(direct, excess, factor))
+    # The slope is Phi / excess.
+    slope = jnp.where(direct, cdf / jnp.where(direct, excess, 1.0), ratio / factor)
+    return value, slope
+
+
+def _lower_tail(z: Float[Array, "..."]) -> tuple[Array, Array, Array, Array]:
+    """phi(z), Phi(z), Mills' ratio R = Phi / phi and 1 + z R.
+
+    The first two are for any z down to `_far_tail` and stay there below, the last two
+    for z <= -1. There the sum cancels; in the limit it is, with w = 1 / z^2,
+    w (1 - 3 w (1 - 5 w (1 - 7 w (1 - 9 w)))).
+    """
+    low = _far_tail(z.dtype)
     direct, far = z > -1.0, z <= low
     z_safe = jnp.where(far, low, z)
     pdf, cdf = normal_pdf(z_safe), normal_cdf(z_safe)
-    excess = pdf + z_safe * cdf
-
-    # In the lower tail the sum cancels: there phi + z Phi = phi (1 + z R) with Mills'
-    # ratio R = Phi / phi, and 1 + z R = w (1 - 3 w (1 - 5 w (1 - 7 w (1 - 9 w)))) with
-    # w = 1 / z^2 in the limit.
     z_tail = jnp.where(direct, -2.0, z)
     mills = cdf / jnp.where(direct, 1.0, pdf)
     z_far = jnp.where(far, z, low)
     w = 1.0 / (z_far * z_far)
     series = w * (1.0 - 3.0 * w * (1.0 - 5.0 * w * (1.0 - 7.0 * w * (1.0 - 9.0 * w))))
     factor = jnp.where(far, series, jnp.where(direct, 1.0, 1.0 + z_tail * mills))
+    # R = (1 - factor) / -z where R itself is not computed.
+    return pdf, cdf, jnp.where(far, (1.0 - series) / -z_far, mills), factor
 
-    log_pdf = -0.5 * z_tail * z_tail - 0.5 * LOG_2PI
-    value = jnp.where(direct, 0.0, log_pdf) + jnp.log(jnp.where(direct, excess, factor))
-    # The slope is Phi / excess; R = (1 - factor) / -z where R itself is not computed.
-    ratio = jnp.where(far, (1.0 - series) / -z_far, mills)
-    slope = jnp.where(direct, cdf / jnp.where(direct, excess, 1.0), ratio / factor)
-    return value, slope
+
+def _far_tail(dtype: jnp.dtype) -> float:
+    """Above it the normal distribution function still has all its digits."""
+    return -10.0 if dtype == jnp.float32 else -30.0
+
+
+def _largest_square_root(dtype: jnp.dtype) -> float:
+    """A number whose square, ten times over, is safely in the range of the dtype."""
+    return 0.1 * math.sqrt(float(jnp.finfo(dtype).max))
 
 
 def _log_excess_value(z: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -140,6 +157,73 @@ _log_excess = jax.custom_jvp(_log_excess_value)
 @_log_excess.defjvp
 def _log_excess_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     value, slope = _log_excess_and_slope(primals[0])
+    return value, slope * tangents[0]
+
+
+def log_truncation_information(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """log(z phi(z) / (2 Phi(z)) - log Phi(z)), the logarithm of what is learnt about a
+    standard normal number, in nats, on hearing that it is below z.
+
+    Falls from log(log(-z) + log(2 pi) / 2 - 1 / 2) in the lower tail to -z^2 / 2 +
+    log(z / 2) - log(2 pi) / 2 in the upper one, with finite value and gradient for every
+    finite z of the dtype (the value stays where it is beyond 1e18 in float32). The direct
+    formula cancels in the one tail and underflows in the other. Error of the value, relative
+    where it is above 1, below 5e-5 in float32 and 2e-11 in float64; relative error of the
+    gradient below 5e-3 and 1e-7.
+    """
+    return _log_information(z)
+
+
+def _log_information_and_slope(z: Float[Array, "..."]) -> tuple[Array, Array]:
+    """With r = phi / Phi the slope of z r / 2 - log Phi is -r (1 + z (z + r)) / 2."""
+    edge = _largest_square_root(z.dtype)
+    z = jnp.clip(z, -edge, edge)
+    x = jnp.abs(z)
+    upper, lower = z > 1.0, z < -1.0
+    pdf, beyond, mills, factor = _lower_tail(-x)
+    cdf = jnp.where(lower, 0.5, jnp.where(z > 0, 1.0 - beyond, beyond))
+
+    middle = jnp.where(upper | lower, 0.0, z)
+    r = pdf / cdf
+    h_middle = 0.5 * middle * r - jnp.log(cdf)
+    slope_middle = -0.5 * r * (1.0 + middle * (middle + r)) / h_middle
+
+    # Above, Q = 1 - Phi = phi R(x) is small and both terms have the factor phi.
+    z_up = jnp.where(upper, z, 2.0)
+    Q = jnp.where(upper, beyond, 0.5)
+    R = jnp.where(upper, mills, 1.0)
+    over_pdf = 0.5 * z_up / cdf - R * jnp.log1p(-Q) / Q
+    log_up = -0.5 * z_up * z_up - 0.5 * LOG_2PI + jnp.log(over_pdf)
+    slope_up = -0.5 * (1.0 + z_up * (z_up + pdf / cdf)) / (cdf * over_pdf)
+
+    # Below, r = 1 / R = x + t with a small t, and the squares cancel: what is left is
+    # log(2 pi) / 2 - log R - x t / 2, and 1 + z (z + r) = 1 - x t, which is a series of
+    # its own where it is small.
+    high = 7.0 if z.dtype == jnp.float32 else 30.0
+    x_low = jnp.where(lower, x, 2.0)
+    R = jnp.where(lower, mills, 0.4)
+    w = 1.0 / jnp.maximum(x_low, high) ** 2
+    series = 2.0 * w * (1.0 - w * (5.0 - w * (37.0 - 353.0 * w)))
+    direct = 1.0 - x_low * jnp.where(lower, factor, 0.2) / R
+    left = jnp.where(x_low >= high, series, direct)
+    h_low = 0.5 * LOG_2PI - jnp.log(R) - 0.5 * (1.0 - left)
+    slope_low = -0.5 * left / (R * h_low)
+
+    log_h = jnp.log(jnp.where(lower, h_low, h_middle))
+    value = jnp.where(upper, log_up, log_h)
+    return value, jnp.where(upper, slope_up, jnp.where(lower, slope_low, slope_middle))
+
+
+def _log_information_value(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return _log_information_and_slope(z)[0]
+
+
+_log_information = jax.custom_jvp(_log_information_value)
+
+
+@_log_information.defjvp
+def _log_information_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    value, slope = _log_information_and_slope(primals[0])
     return value, slope * tangents[0]
 
 

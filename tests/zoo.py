@@ -118,6 +118,11 @@ KERNELS = {
     "matern32": hj.Matern(nu=1.5),
     "matern52": hj.Matern(nu=2.5),
     "matern-inf": hj.Matern(nu=float("inf")),
+    "periodic": hj.Periodic(0.7, period=0.6),
+    "scaled": 2.0 * hj.RBF(0.5),
+    "sum": hj.Matern(0.5) + 0.3 * hj.Periodic(0.25, period=0.5),
+    "product": hj.RBF(2.0) * hj.Periodic(0.7, period=0.5),
+    "nested": (hj.RBF(0.5) + 0.2 * hj.Matern(0.1, nu=0.5)) * (3.0 * hj.Matern(2.0)),
 }
 
 ACQUISITIONS = {
@@ -125,6 +130,9 @@ ACQUISITIONS = {
     "pi": hj.PI(),
     "ucb": hj.UCB(),
     "logei": hj.LogEI(),
+    "thompson": hj.ThompsonSampling(n_features=32),
+    "max-value": hj.MaxValueEntropy(n_draws=4, n_features=32),
+    "log-noisy-ei": hj.LogNoisyEI(n_draws=8),
 }
 
 HALLUCINATIONS = {

@@ -159,18 +159,26 @@ def _model_based(
         box = region.box(incumbent, so_far.step, rounds, optimizer.n_local, codec)
         box = region.everywhere_unless(local, box)
 
-        def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
-            mean, std = posterior.mean_and_std(codec.features(points))
-            value = optimizer.acquisition(mean, std, y_max)
-            taken = jnp.arange(U.shape[0], dtype=jnp.int32) < count + i
-            return _unless_taken(codec, value, points, U, taken)
-
         slot_key = jax.random.fold_in(key, i)
         n = optimizer.n_candidates
         start = maximise.candidates(shift, incumbent, box, n, codec)
+        start = _feasible(codec, start, slot_key)
+        acquire = optimizer.acquisition.bound(
+            posterior,
+            codec.features(start),
+            posterior.mask & ~seen.recorded,
+            y_max,
+            jax.random.fold_in(slot_key, 1),
+        )
+
+        def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
+            value = acquire(codec.features(points))
+            taken = jnp.arange(U.shape[0], dtype=jnp.int32) < count + i
+            return _unless_taken(codec, value, points, U, taken)
+
         u = maximise.maximise(
             score,
-            _feasible(codec, start, slot_key),
+            start,
             box,
             ~codec.is_discrete,
             optimizer.n_restarts,

@@ -24,10 +24,11 @@ def gram(
     """
     eye = jnp.eye(U.shape[0], dtype=bool)
     amplitude = jnp.exp(hyper.log_amplitude)
-    correlation = kernel(U, U, jnp.exp(hyper.log_length_scale))
-    diagonal = jnp.where(mask, amplitude + jnp.exp(hyper.log_noise) + nugget, 1.0)
+    covariance = kernel(U, U, jnp.exp(hyper.log_length_scale))
+    own = amplitude * kernel.variance + jnp.exp(hyper.log_noise) + nugget
+    diagonal = jnp.where(mask, own, 1.0)
     both = mask[:, None] & mask[None, :]
-    off_diagonal = jnp.where(both, amplitude * correlation, 0.0)
+    off_diagonal = jnp.where(both, amplitude * covariance, 0.0)
     return jnp.where(eye, diagonal[:, None], off_diagonal)
 
 

@@ -1,15 +1,21 @@
 """The posterior of a Gaussian process, and growing it by one row."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hyperopt_jax._numerics import cholesky, inverse_lower, matmul
 from hyperopt_jax.gp._hyper import Hyperparameters
 from hyperopt_jax.gp._taylor import Taylor
 from hyperopt_jax.kernels import BaseKernel
+
+# Functions drawn from a process, one column each.
+Paths = Callable[[Float[Array, "m d"]], Float[Array, "m n"]]
 
 
 class Local(NamedTuple):
@@ -36,21 +42,24 @@ class Posterior(eqx.Module):
     Holds the inverse Cholesky factor: predicting many points is then one matrix product,
     and one more observation is one more row (Rasmussen & Williams 2006, alg. 2.1, with
     L^-1 kept). Rows outside `mask` are rows of the identity and change nothing.
+
+    What `exactly_through_draws` returns has a column of targets and weights for each draw,
+    and so a column of means.
     """
 
     kernel: BaseKernel
     hyper: Hyperparameters
     local: Local | None
     U: Float[Array, "n d"]
-    t: Float[Array, " n"]
+    t: Float[Array, "n *draws"]
     mask: Bool[Array, " n"]
     nugget: Float[Array, ""]
     L_inverse: Float[Array, "n n"]
-    weights: Float[Array, " n"]
+    weights: Float[Array, "n *draws"]
 
     def mean_and_std(
         self, U: Float[Array, "m d"]
-    ) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    ) -> tuple[Float[Array, "m *draws"], Float[Array, " m"]]:
         """Mean and standard deviation of the noise-free function at the rows of `U`.
 
         m = k' K^-1 t and s^2 = a - |L^-1 k|^2, never below a relative floor where
@@ -113,25 +122,142 @@ class Posterior(eqx.Module):
             ),
         )
 
+    def without(self, rows: Bool[Array, " n"]) -> "Posterior":
+        """The posterior without the observations in `rows`, which came after all others.
+
+        Rows of L^-1 depend on earlier ones alone, so dropping the last ones is exact.
+        """
+        eye = jnp.eye(rows.shape[0], dtype=self.L_inverse.dtype)
+        L_inverse = jnp.where(rows[:, None], eye, self.L_inverse)
+        t = jnp.where(rows, 0.0, self.t)
+        return eqx.tree_at(
+            lambda p: (p.t, p.mask, p.L_inverse, p.weights),
+            self,
+            (t, self.mask & ~rows, L_inverse, _weights(L_inverse, t)),
+        )
+
+    def paths(self, key: PRNGKeyArray, n: int, n_features: int) -> Paths:
+        """`n` functions drawn from this posterior, smooth enough to climb.
+
+        Each is a path of the prior plus what the observations say of it,
+
+            f(x) = g(x) + k(x, U) K^-1 (t - g(U) - e),
+
+        with g a path of the prior and e a draw of the noise. The path of a stationary
+        prior is made of `n_features` random cosines and sines, which all `n` share; that
+        of a local model is exactly a quadratic, without its remainder, which belongs to
+        each point alone.
+
+        Raises:
+            SettingError: a kernel without spectral draws.
+
+        Source: Wilson et al., ICML 2020 (arXiv 2002.09309), eq. 13.
+        """
+        prior_key, noise_key = jax.random.split(key)
+        prior = self._prior_paths(prior_key, n, n_features)
+        deviation = jnp.broadcast_to(jnp.sqrt(self._noise(self.U)), self.t.shape)
+        noise = jax.random.normal(noise_key, (self.t.shape[0], n), self.t.dtype)
+        miss = self.t[:, None] - prior(self.U) - deviation[:, None] * noise
+        miss = jnp.where(self.mask[:, None], miss, 0.0)
+        weights = matmul(self.L_inverse.T, matmul(self.L_inverse, miss))
+
+        def path(U: Float[Array, "m d"]) -> Float[Array, "m n"]:
+            k = jnp.where(self.mask[None, :], self._covariance(U, self.U), 0.0)
+            return prior(U) + matmul(k, weights) + self._prior_mean()
+
+        return path
+
+    def exactly_through_draws(
+        self, imagined: Bool[Array, " n"], key: PRNGKeyArray, n: int
+    ) -> tuple["Posterior", Float[Array, " n"]]:
+        """The noise-free posterior given the function's values at all rows, in `n` joint
+        draws of them, and the largest of the values in each draw.
+
+        The draws are from the posterior of the observations outside `imagined`, rows
+        that came after all others and whose targets are not used. Given results with
+        noise of variance s, the values at their own rows have the mean t - s K^-1 t and
+        the covariance s (I - s K^-1); the values at the imagined rows follow from them.
+        """
+        known = self.without(imagined)
+        s = jnp.exp(self.hyper.log_noise)
+        if self.local is not None:
+            # What a local model leaves out is part of the function and not noise.
+            s = self.local.instead_of(s, jnp.zeros_like(s))
+        rows = self.t.shape[0]
+        normal = jax.random.normal(key, (rows, n), self.t.dtype)
+        rounding = jnp.asarray(rows * float(jnp.finfo(s.dtype).eps) / 4, s.dtype)
+        both = known.mask[:, None] & known.mask[None, :]
+        K_inverse = matmul(known.L_inverse.T, known.L_inverse)
+        eye = jnp.eye(rows, dtype=s.dtype)
+        spread = cholesky(eye - jnp.where(both, s * K_inverse, 0.0), rounding)
+        values = (known.t - s * known.weights)[:, None] + jnp.sqrt(s) * matmul(
+            spread, normal
+        )
+        values = jnp.where(known.mask[:, None], values, 0.0)
+
+        silent = jnp.full_like(s, -jnp.inf)
+        exact = eqx.tree_at(lambda p: p.hyper.log_noise, self, silent)
+        L_inverse = exact._inverse_factor()
+        whitened = matmul(L_inverse, values)
+        whitened = jnp.where(imagined[:, None], normal, whitened)
+        values = lax.linalg.triangular_solve(
+            L_inverse, whitened, left_side=True, lower=True
+        )
+        best = jnp.max(jnp.where(self.mask[:, None], values, -jnp.inf), axis=0)
+        if self.local is not None:
+            # The centre, of which the value is known, is no row.
+            best = self.local.instead_of(best, jnp.maximum(best, 0.0))
+        exact = eqx.tree_at(
+            lambda p: (p.t, p.L_inverse, p.weights),
+            exact,
+            (values, L_inverse, matmul(L_inverse.T, whitened)),
+        )
+        return exact, best + self._prior_mean()
+
     def conditioned(self) -> "Posterior":
         """The same with `L_inverse` and `weights` worked out from the other fields."""
         mask = self.mask
         if self.local is not None:
             mask = mask & (~self.local.in_use | self.local.taylor.is_elsewhere(self.U))
         t = jnp.where(mask, self.t - self._prior_mean(), 0.0)
+        prior = eqx.tree_at(lambda p: (p.t, p.mask), self, (t, mask))
+        L_inverse = prior._inverse_factor()
+        return eqx.tree_at(
+            lambda p: (p.L_inverse, p.weights),
+            prior,
+            (L_inverse, _weights(L_inverse, t)),
+        )
+
+    def _inverse_factor(self) -> Float[Array, "n n"]:
+        """L^-1 of the covariance of the observations, worked out anew."""
+        mask, dtype = self.mask, self.t.dtype
+        n = mask.shape[0]
         # Scaled to a unit diagonal: the local prior grows from nothing at its centre.
         variance = self._observed_variance(self.U)
         inverse = 1 / jnp.sqrt(jnp.where(mask, variance, 1.0))
-        both = mask[:, None] & mask[None, :] & ~jnp.eye(t.shape[0], dtype=bool)
+        both = mask[:, None] & mask[None, :] & ~jnp.eye(n, dtype=bool)
         scaled = self._covariance(self.U, self.U) * inverse[:, None] * inverse[None, :]
-        K = jnp.where(both, scaled, jnp.eye(t.shape[0], dtype=t.dtype))
-        rounding = jnp.asarray(t.shape[0] * float(jnp.finfo(t.dtype).eps) / 4, t.dtype)
-        L_inverse = inverse_lower(cholesky(K, rounding)) * inverse[None, :]
-        return eqx.tree_at(
-            lambda p: (p.t, p.mask, p.L_inverse, p.weights),
-            self,
-            (t, mask, L_inverse, _weights(L_inverse, t)),
-        )
+        K = jnp.where(both, scaled, jnp.eye(n, dtype=dtype))
+        rounding = jnp.asarray(n * float(jnp.finfo(dtype).eps) / 4, dtype)
+        return inverse_lower(cholesky(K, rounding)) * inverse[None, :]
+
+    def _prior_paths(self, key: PRNGKeyArray, n: int, n_features: int) -> Paths:
+        """`n` paths of the prior, without its mean."""
+        angle_key, weight_key, local_key = jax.random.split(key, 3)
+        scale = jnp.exp(self.hyper.log_length_scale)
+        angles = self.kernel.angles(angle_key, n_features, self.U.shape[1], scale)
+        weights = jax.random.normal(weight_key, (2 * n_features, n), self.t.dtype)
+        variance = jnp.exp(self.hyper.log_amplitude) * self.kernel.variance
+        weights = weights * jnp.sqrt(variance / n_features)
+
+        def stationary(U: Float[Array, "m d"]) -> Float[Array, "m n"]:
+            a = angles(U)
+            return matmul(jnp.concatenate([jnp.cos(a), jnp.sin(a)], axis=1), weights)
+
+        if self.local is None:
+            return stationary
+        local, quadratic = self.local, self.local.taylor.paths(local_key, n)
+        return lambda U: local.instead_of(stationary(U), quadratic(U))
 
     def _covariance(
         self, U: Float[Array, "m d"], V: Float[Array, "n d"]
@@ -143,18 +269,22 @@ class Posterior(eqx.Module):
         return self.local.instead_of(k, self.local.taylor.cross(U, V))
 
     def _variance(self, U: Float[Array, "m d"]) -> Float[Array, " m"]:
-        amplitude = jnp.exp(self.hyper.log_amplitude) * jnp.ones_like(U[:, 0])
+        amplitude = jnp.exp(self.hyper.log_amplitude) * self.kernel.variance
+        variance = amplitude * jnp.ones_like(U[:, 0])
         if self.local is None:
-            return amplitude
-        return self.local.instead_of(amplitude, self.local.taylor.variance(U))
+            return variance
+        return self.local.instead_of(variance, self.local.taylor.variance(U))
 
     def _observed_variance(self, U: Float[Array, "m d"]) -> Float[Array, " m"]:
         """Variance of an observation at the rows of `U`."""
+        return self._variance(U) + self._noise(U)
+
+    def _noise(self, U: Float[Array, "m d"]) -> Float[Array, "*m"]:
+        """What the variance of an observation has on top of `_variance`."""
         noise = jnp.exp(self.hyper.log_noise) + self.nugget
         if self.local is None:
-            return self._variance(U) + noise
-        remainder = self.local.taylor.remainder(U)
-        return self._variance(U) + self.local.instead_of(noise, remainder)
+            return noise
+        return self.local.instead_of(noise, self.local.taylor.remainder(U))
 
     def _prior_mean(self) -> Array | float:
         return (

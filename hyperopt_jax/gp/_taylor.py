@@ -12,13 +12,15 @@ fits the near ones (the model of Powell 2006, NEWUOA), with error bars. R is cho
 the marginal likelihood.
 """
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from hyperopt_jax._numerics import inverse_lower, matmul
+from hyperopt_jax._numerics import PRECISION, inverse_lower, matmul
 
 # Radii tried, from the nearest trial's distance to twenty times the farthest one's; and
 # how many of the nearest trials decide among them.
@@ -51,6 +53,26 @@ class Taylor(eqx.Module):
     def remainder(self, U: Float[Array, "m d"]) -> Float[Array, " m"]:
         """Variance of what the quadratic leaves out at the rows of `U`."""
         return self.scale * self._ratio(U) ** 3
+
+    def paths(
+        self, key: PRNGKeyArray, n: int
+    ) -> Callable[[Float[Array, "m d"]], Float[Array, "m n"]]:
+        """`n` quadratics drawn from this prior.
+
+        With u = (x - c) / R and independent standard normal g and G they are
+        sqrt(v) (g'u + u'G u / sqrt(2)).
+        """
+        d = self.centre.shape[0]
+        slope_key, curvature_key = jax.random.split(key)
+        g = jax.random.normal(slope_key, (d, n), self.centre.dtype)
+        G = jax.random.normal(curvature_key, (n, d, d), self.centre.dtype)
+
+        def path(U: Float[Array, "m d"]) -> Float[Array, "m n"]:
+            u = (U - self.centre[None, :]) / jnp.sqrt(self.radius2)
+            bent = jnp.einsum("mi,nij,mj->mn", u, G, u, precision=PRECISION)
+            return jnp.sqrt(self.scale) * (matmul(u, g) + bent / 2**0.5)
+
+        return path
 
     def is_elsewhere(self, U: Float[Array, "m d"]) -> Bool[Array, " m"]:
         """Which rows are not the centre itself, about which there is nothing to learn."""

@@ -1,6 +1,7 @@
 """Acquisitions and hallucinations: shapes, order, certainty, and bad settings.
 
-The formulas are compared with scipy in tests/oracle.
+The formulas are compared with scipy in tests/oracle. Acquisitions that draw from the
+posterior are searched with in tests/unit/test_sampled_acquisitions.py.
 """
 
 import math
@@ -20,13 +21,22 @@ from hyperopt_jax import (
     BaseHallucination,
     ConstantHallucination,
     LogEI,
+    LogNoisyEI,
+    MaxValueEntropy,
     MeanHallucination,
     SampleHallucination,
     UCBHallucination,
 )
 from hyperopt_jax.errors import SettingError
 
-ACQUISITIONS = {"ucb": UCB(), "ei": EI(), "pi": PI(), "logei": LogEI()}
+ACQUISITIONS = {
+    "ucb": UCB(),
+    "ei": EI(),
+    "pi": PI(),
+    "logei": LogEI(),
+    "max-value": MaxValueEntropy(),
+    "log-noisy-ei": LogNoisyEI(),
+}
 each = pytest.mark.parametrize("name", ACQUISITIONS)
 precisions = pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
 
@@ -70,7 +80,7 @@ class TestScores:
         mean = jnp.linspace(-3.0, 3.0, 50)
         assert np.all(np.diff(score(ACQUISITIONS[name], mean, jnp.ones(50), 0.0)) > 0)
 
-    @pytest.mark.parametrize("name", ["ucb", "ei", "logei"])
+    @pytest.mark.parametrize("name", ["ucb", "ei", "logei", "max-value"])
     def test_grows_with_the_uncertainty(self, name):
         std = jnp.linspace(0.1, 3.0, 50)
         scores = score(ACQUISITIONS[name], jnp.full(50, -1.0), std, 0.0)
@@ -122,7 +132,7 @@ class TestScores:
 
 
 # Gaps to the incumbent and uncertainties from nothing to huge, all pairs of them.
-GREEDY = {"ucb": UCB(), "ei": EI(xi=0.0), "pi": PI(xi=0.0), "logei": LogEI()}
+GREEDY = ACQUISITIONS | {"ei": EI(xi=0.0), "pi": PI(xi=0.0)}
 GAPS = np.concatenate([-np.logspace(-30, 18, 33), [0.0], np.logspace(-30, 18, 33)])
 STDS = np.concatenate([[0.0], np.logspace(-37, 12, 50)])
 
@@ -156,6 +166,7 @@ class TestCertainty:
             ("ei", False),
             ("pi", False),
             ("logei", False),
+            ("max-value", False),
             *((name, True) for name in ACQUISITIONS),
         ],
     )

@@ -18,6 +18,7 @@ from hyperopt_jax.errors import (
     SettingError,
     StateError,
 )
+from tests import zoo
 from tests.zoo import FAST
 
 KEY = jax.random.key(3)
@@ -123,6 +124,22 @@ def test_length_scales_start_at_the_kernels_and_are_tuned():
     state, search = study(UNIT, 20, n_parallel=4, kernel=kernel, n_hparam_steps=0)
     kept = told(state, search, x, jnp.sin(9 * x))
     np.testing.assert_array_equal(kept.log_length_scale, state.log_length_scale)
+
+
+@pytest.mark.parametrize("name", ["periodic", "sum", "nested"])
+def test_made_up_kernels_are_searched_with_and_tuned(name):
+    space = UNIT | {"kind": hj.ChoiceSpace(["a", "b", "c"])}
+    kernel = zoo.KERNELS[name]
+    state, search = study(space, 12, n_parallel=2, kernel=kernel)
+    np.testing.assert_allclose(
+        state.log_length_scale, np.log(kernel.length_scale), rtol=1e-6
+    )
+    state, (params, _) = search.optimize_scan(
+        state, KEY, lambda key, p: jnp.sin(9 * p["x"])
+    )
+    assert all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves((state, params)))
+    assert float(search.best_result(state)) > 0.99
+    assert not np.allclose(state.log_length_scale, np.log(kernel.length_scale))
 
 
 def test_hyperparameters_are_refitted_on_a_geometric_schedule():

@@ -1,4 +1,7 @@
-"""Kernels: their formulas, their gradients at zero distance, and bad settings."""
+"""Kernels: their formulas, their gradients at zero distance, and bad settings.
+
+Sums, products and periodic kernels are compared with scikit-learn in tests/oracle.
+"""
 
 import math
 
@@ -9,8 +12,19 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from hyperopt_jax import RBF, BaseKernel, Matern
+from hyperopt_jax import (
+    RBF,
+    BaseKernel,
+    Matern,
+    Periodic,
+    Product,
+    RadialKernel,
+    Scaled,
+    Sum,
+)
 from hyperopt_jax.errors import SettingError
+from hyperopt_jax.kernels import TiedKernel
+from tests import zoo
 
 INF = math.inf
 KERNELS = {
@@ -170,17 +184,20 @@ class TestSettings:
         assert Matern().nu == 2.5
         assert Matern(0.3, 1.5) == Matern(length_scale=0.3, nu=1.5)
 
-    def test_base_is_abstract(self):
+    @pytest.mark.parametrize("base", [BaseKernel, RadialKernel])
+    def test_bases_are_abstract(self, base):
         with pytest.raises(TypeError, match="abstract"):
-            BaseKernel()
+            base()
 
     def test_a_kernel_of_ones_own(self):
-        class RationalQuadratic(BaseKernel):
+        class RationalQuadratic(RadialKernel):
             length_scale: float = 1.0
 
             def correlation(self, r2):
                 return 1 / (1 + r2 / 2)
 
+        with pytest.raises(SettingError, match="spectral draws, got RationalQuadratic"):
+            RationalQuadratic().angles(jax.random.key(0), 4, 2, jnp.ones(2))
         k = call(RationalQuadratic(), jnp.zeros((1, 2)), jnp.ones((3, 2)), 0.5)
         assert np.allclose(k, np.full((1, 3), 1 / 5))
 
@@ -190,3 +207,158 @@ class TestSettings:
         together = jax.jit(jax.vmap(lambda s: Matern(length_scale=s)(x, x)))(scales)
         for k, scale in zip(together, scales, strict=True):
             assert np.allclose(k, call(Matern(float(scale)), x, x), atol=1e-6)
+
+
+every = pytest.mark.parametrize("name", zoo.KERNELS)
+
+
+class TestEveryKernel:
+    """What the surrogate and its paths rely on, for every row of the zoo."""
+
+    SCALE = (0.5, 1.0, 2.0)
+
+    @every
+    def test_positive_with_its_variance_on_the_diagonal(self, name, x64):
+        x = as_float(points(30, 3))
+        K = np.asarray(call(zoo.KERNELS[name], x, x, as_float(self.SCALE)))
+        variance = float(zoo.KERNELS[name].variance)
+        assert np.allclose(np.diag(K), variance, rtol=1e-12)
+        assert np.allclose(K, K.T, rtol=0, atol=1e-12)
+        assert np.linalg.eigvalsh(K).min() > -1e-12
+
+    @every
+    @precisions
+    def test_finite_gradients_where_points_coincide(self, name, wide):
+        @eqx.filter_jit
+        def gradients(x, scale):
+            return jax.grad(
+                lambda x, s: jnp.sum(zoo.KERNELS[name](x, x, s)), argnums=(0, 1)
+            )(x, scale)
+
+        with jax.enable_x64(wide):
+            x = as_float(np.repeat(points(2, 3), 2, axis=0))
+            for slope in gradients(x, as_float(self.SCALE)):
+                assert np.isfinite(slope).all()
+
+    @every
+    def test_own_length_scale_is_the_default(self, name):
+        x, y = as_float(points(3, 2)), as_float(points(4, 2, 1))
+        kernel = zoo.KERNELS[name]
+        expected = call(kernel, x, y, kernel.length_scale)
+        assert np.array_equal(call(kernel, x, y), expected)
+
+    @every
+    def test_cosines_of_random_angles_average_to_the_kernel(self, name):
+        kernel, scale = zoo.KERNELS[name], as_float(self.SCALE)
+        x = as_float(points(6, 3))
+        angles = kernel.angles(jax.random.key(0), 20_000, 3, scale)(x)
+        average = np.cos(angles[:, None, :] - angles[None, :, :]).mean(-1)
+        # Eight standard errors of an average of 20,000 cosines.
+        expected = np.asarray(call(kernel, x, x, scale)) / kernel.variance
+        assert np.allclose(average, expected, atol=8 / math.sqrt(2 * 20_000))
+
+    @every
+    def test_angles_are_the_same_functions_under_jit(self, name):
+        kernel, scale = zoo.KERNELS[name], as_float(self.SCALE)
+
+        def angles(x):
+            return kernel.angles(jax.random.key(1), 5, 3, scale)(x)
+
+        x = as_float(points(4, 3))
+        assert np.allclose(jax.jit(angles)(x), angles(x), rtol=1e-4, atol=1e-4)
+        one_by_one = jax.vmap(lambda u: angles(u[None, :])[0])(x)
+        assert np.allclose(one_by_one, angles(x), rtol=1e-4, atol=1e-4)
+
+    @every
+    def test_tied_columns_share_a_length_scale(self, name):
+        kernel = zoo.KERNELS[name]
+        tied = TiedKernel(kernel.length_scale, kernel, (0, 1, 1))
+        x, y = as_float(points(3, 3)), as_float(points(2, 3, 1))
+        expected = call(kernel, x, y, as_float([0.5, 2.0, 2.0]))
+        assert np.array_equal(call(tied, x, y, as_float([0.5, 2.0])), expected)
+        assert tied.variance == kernel.variance
+        key, scales = jax.random.key(0), as_float([0.5, 2.0])
+        assert np.array_equal(
+            tied.angles(key, 7, 3, scales)(x),
+            kernel.angles(key, 7, 3, scales[jnp.asarray([0, 1, 1])])(x),
+        )
+
+
+class TestAlgebra:
+    X, Y = as_float(points(4, 2)), as_float(points(3, 2, 1))
+
+    def test_operators(self):
+        one, two = RBF(0.5), Matern(0.2)
+        assert one + two == Sum(one, two)
+        assert one * two == Product(one, two)
+        assert 2.0 * one == one * 2.0 == Scaled(2.0, one)
+        for number in (np.float64(2.0), np.float32(2.0), jnp.asarray(2.0)):
+            for kernel in (number * one, one * number):
+                assert isinstance(kernel, Scaled)
+                assert kernel.kernel == one
+        assert hash(one + two) == hash(RBF(0.5) + Matern(0.2))
+
+    def test_values(self):
+        one, two = RBF(0.5), Matern(0.2, nu=0.5)
+        k1, k2 = call(one, self.X, self.Y), call(two, self.X, self.Y)
+        assert np.allclose(call(one + two, self.X, self.Y), k1 + k2, rtol=1e-6)
+        assert np.allclose(call(one * two, self.X, self.Y), k1 * k2, rtol=1e-6)
+        assert np.allclose(call(3.0 * one, self.X, self.Y), 3 * k1, rtol=1e-6)
+
+    @pytest.mark.parametrize("scale", [0.3, (0.3, 0.6)], ids=str)
+    def test_parts_keep_the_ratio_of_their_length_scales(self, scale):
+        # Tuned to `scale`, the first part has it and the second a quarter of it.
+        scale = as_float(scale)
+        one, two = RBF(2.0), Matern(0.5)
+        k1, k2 = call(one, self.X, self.Y, scale), call(two, self.X, self.Y, scale / 4)
+        assert (one + two).length_scale == (one * two).length_scale == 2.0
+        assert np.allclose(call(one + two, self.X, self.Y, scale), k1 + k2, rtol=1e-5)
+        assert np.allclose(call(one * two, self.X, self.Y, scale), k1 * k2, rtol=1e-5)
+
+    def test_a_periodic_kernel_repeats(self, x64):
+        kernel, x = Periodic(0.6, period=0.25), jnp.zeros((1, 1))
+        y = jnp.asarray([[0.05], [0.3], [-0.2], [0.25], [0.125]])
+        k = np.asarray(call(kernel, x, y))[0]
+        assert np.allclose(k[:3], k[0], rtol=1e-12)
+        assert k[3] == pytest.approx(1.0)
+        assert k[4] == pytest.approx(math.exp(-2 / 0.6**2))
+
+    def test_a_period_for_each_column(self):
+        both = call(Periodic(0.7, period=as_float([0.5, 2.0])), self.X, self.Y)
+        parts = [
+            call(Periodic(0.7, period=p), self.X[:, i : i + 1], self.Y[:, i : i + 1])
+            for i, p in enumerate((0.5, 2.0))
+        ]
+        assert np.allclose(both, parts[0] * parts[1], rtol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda: -1.0 * RBF(), "weight to be > 0, got -1.0"),
+            (
+                lambda: Scaled(jnp.ones(2), RBF()),
+                r"weight to be a single number, got sh",
+            ),
+            (lambda: "a" * RBF(), "number for weight, got 'a'"),
+            (lambda: Scaled(2.0, 3.0), "kernel to be a BaseKernel instance, got 3.0"),
+            (lambda: Sum(RBF(), 1.0), "second to be a BaseKernel instance, got 1.0"),
+            (lambda: RBF() + RBF([1.0, 2.0]), r"of second to be a single number"),
+            (lambda: RBF([1.0, 2.0]) * RBF(), r"of first to be a single .*\(2,\)"),
+            (lambda: Periodic(period=0.0), "period to be > 0, got 0.0"),
+            (lambda: Periodic(-1.0), "length_scale to be > 0, got -1.0"),
+        ],
+    )
+    def test_bad_parts(self, make, message):
+        with pytest.raises(SettingError, match=message):
+            make()
+
+    def test_only_kernels_add(self):
+        with pytest.raises(TypeError):
+            RBF() + 1.0
+
+    def test_vmap_over_a_weight(self):
+        weights = as_float([0.5, 2.0])
+        together = jax.vmap(lambda w: (RBF() + w * Matern())(self.X, self.Y))(weights)
+        for k, weight in zip(together, weights, strict=True):
+            alone = call(RBF() + float(weight) * Matern(), self.X, self.Y)
+            assert np.allclose(k, alone, rtol=1e-5)
