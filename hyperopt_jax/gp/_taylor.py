@@ -127,8 +127,12 @@ def _evidence(
     both = known[:, None] & known[None, :] & ~jnp.eye(r.shape[0], dtype=bool)
     scaled = (r + r * r / 2) * inverse[:, None] * inverse[None, :]
     K = jnp.where(both, scaled, (1 + nugget) * jnp.eye(r.shape[0], dtype=r.dtype))
-    L = lax.linalg.cholesky(K, symmetrize_input=False)
-    whitened = matmul(inverse_lower(L), rise * inverse)
+    # One more row, the targets, and its part of the factor is L^-1 y.
+    y = (rise * inverse)[None, :]
+    ample = jnp.full((1, 1), float(jnp.finfo(r.dtype).max) ** 0.5, r.dtype)
+    with_targets = jnp.block([[K, y.T], [y, ample]])
+    factor = lax.linalg.cholesky(with_targets, symmetrize_input=False)
+    L, whitened = factor[:-1, :-1], factor[-1, :-1]
     count = jnp.maximum(jnp.sum(known, dtype=r.dtype), 1)
     # Never zero: trials without any difference say nothing about the size of one.
     tiny = float(jnp.finfo(r.dtype).tiny) ** 0.5
