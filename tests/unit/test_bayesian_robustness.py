@@ -14,7 +14,7 @@ from jax import lax
 import hyperopt_jax as hj
 from hyperopt_jax._numerics import cholesky
 from hyperopt_jax.bayesian import _search
-from hyperopt_jax.kernels import BaseKernel
+from hyperopt_jax.kernels import RadialKernel
 from tests.zoo import FAST
 
 KEY = jax.random.key(5)
@@ -138,6 +138,7 @@ def test_a_thousand_within_a_millionth():
     assert_sound(state, search)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
 @starts
 def test_bounds_at_both_ends_of_the_float_range(start, wide):
@@ -196,7 +197,7 @@ def test_steps_are_climbed():
     assert_sound(state, search)
 
 
-class Almost(BaseKernel):
+class Almost(RadialKernel):
     """A kernel that is none: values off the diagonal are too large by `excess`."""
 
     length_scale: float = 1.0

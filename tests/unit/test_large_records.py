@@ -114,6 +114,7 @@ def test_up_to_the_limit_nothing_changes(few_rows, monkeypatch):
     np.testing.assert_allclose(beliefs, whole, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_beyond_it_the_search_goes_on(few_rows):
     state, search = told(SPACE, 50, q=3)
     params = search.get_next_params(state, KEY)

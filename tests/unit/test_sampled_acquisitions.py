@@ -16,7 +16,13 @@ from tests import zoo
 KEY = jax.random.key(5)
 NAMES = ["thompson", "max-value", "log-noisy-ei"]
 each = pytest.mark.parametrize("name", NAMES)
-precisions = pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
+precisions = pytest.mark.parametrize(
+    "wide",
+    [
+        pytest.param(False, id="float32"),
+        pytest.param(True, id="float64", marks=pytest.mark.slow),
+    ],
+)
 
 N, CAPACITY, D = 6, 9, 2
 
@@ -243,6 +249,7 @@ def study(name, q, n_max=12, **settings):
 
 
 class TestSearches:
+    @pytest.mark.slow
     @each
     def test_loop_equals_scan_and_both_stay_inside(self, name):
         state, search = study(name, 4)
@@ -257,10 +264,11 @@ class TestSearches:
         assert len(np.unique(proposals, axis=0)) == 12
         assert float(results.max()) > float(results.reshape(-1)[:3].max())
 
+    @pytest.mark.slow
     @each
     def test_one_at_a_time_in_double_precision_under_vmap_and_jit(self, name, x64):
         def run(key):
-            state, search = study(name, 1)
+            state, search = study(name, 1, n_local=2)
             return search.optimize_scan(state, key, height, 8)[1][1]
 
         together = jax.jit(jax.vmap(run))(jax.random.split(KEY, 2))
@@ -268,6 +276,7 @@ class TestSearches:
         assert np.isfinite(together).all()
         assert not np.array_equal(together[0], together[1])
 
+    @pytest.mark.slow
     @each
     def test_beside_running_trials(self, name):
         state, search = study(name, 2)
@@ -276,6 +285,7 @@ class TestSearches:
         others = search.get_next_params(state, KEY, pending=running)
         assert not np.intersect1d(running["x"], others["x"]).size
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["thompson", "log-noisy-ei"])
     def test_hallucinated_results_do_not_matter(self, name):
         proposals = []
