@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from hyperopt_jax._numerics import PRECISION, inverse_lower, matmul
+from hyperopt_jax._numerics import PRECISION, matmul
 
 # Radii tried, from the nearest trial's distance to twenty times the farthest one's; and
 # how many of the nearest trials decide among them.
