@@ -44,6 +44,7 @@ def no_nan(tree):
     return all(np.isfinite(a).all() for a in arrays if a.dtype.kind == "f")
 
 
+@pytest.mark.slow
 @rows
 @widths
 def test_state_keeps_its_types_through_cond(row, q):
@@ -152,6 +153,7 @@ def test_runs_under_jit(row):
     assert np.isfinite(np.asarray(results)).all()
 
 
+@pytest.mark.slow
 @rows
 def test_studies_vmap_over_keys(row):
     state, search = start(row, 2)
@@ -216,6 +218,7 @@ def test_all_failed_studies_still_suggest_new_points(row):
     assert len(np.unique(columns, axis=0)) == len(columns)
 
 
+@pytest.mark.slow
 @rows
 def test_maximise_mirrors_minimise(row):
     lower = start(row, 2, maximize=False)
@@ -245,6 +248,7 @@ def test_resumed_study_equals_the_uninterrupted_one(row, q, tmp_path):
     assert_equal(params, joined)
 
 
+@pytest.mark.slow
 @rows
 def test_trial_keys_do_not_depend_on_the_batch_width(row):
     def objective(key, params):
@@ -269,6 +273,7 @@ def test_works_in_double_precision(row, x64):
     assert no_nan(params)
 
 
+@pytest.mark.slow
 @rows
 def test_raw_keys_work_too(row):
     state, search = start(row, 2)
@@ -436,6 +441,7 @@ def test_start_points_are_checked(row):
             run(state, KEY, zoo.loss, 1, start_points=points)
 
 
+@pytest.mark.slow
 @rows
 def test_start_points_may_be_traced(row):
     state, search = start(row, 2)
@@ -450,6 +456,7 @@ def test_start_points_may_be_traced(row):
     assert_equal(jax.tree.map(lambda a: a[0], study(state, points)), points)
 
 
+@pytest.mark.slow
 @rows
 def test_progress_bars_change_nothing(row):
     state, search = start(row, 2)

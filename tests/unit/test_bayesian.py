@@ -126,6 +126,7 @@ def test_length_scales_start_at_the_kernels_and_are_tuned():
     np.testing.assert_array_equal(kept.log_length_scale, state.log_length_scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["periodic", "sum", "nested"])
 def test_made_up_kernels_are_searched_with_and_tuned(name):
     space = UNIT | {"kind": hj.ChoiceSpace(["a", "b", "c"])}

@@ -23,8 +23,10 @@ FULL = 64  # hyperparameters are tuned when this many trials are told
 
 starts = pytest.mark.parametrize(
     "start",
-    [hj.BayesianSearch.tuned, hj.BayesianSearch.init],
-    ids=["tuned", "init"],
+    [
+        pytest.param(hj.BayesianSearch.tuned, id="tuned"),
+        pytest.param(hj.BayesianSearch.init, id="init", marks=pytest.mark.slow),
+    ],
 )
 
 

@@ -88,6 +88,7 @@ KERNELS = {
 
 
 class TestPaths:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", KERNELS)
     def test_have_the_law_of_the_posterior(self, name):
         # Fresh frequencies for each path: those that share them are dependent.

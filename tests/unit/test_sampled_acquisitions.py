@@ -81,6 +81,7 @@ class TestScores:
             assert np.isfinite(value).all()
             assert np.isfinite(value_and_slope(model, at)[1]).all()
 
+    @pytest.mark.slow
     @each
     def test_the_same_key_gives_the_same_function(self, name):
         model, imagined = posterior(1e-6, n_imagined=1)
@@ -92,6 +93,7 @@ class TestScores:
         alone = [scores(acquisition, model, imagined, u[None, :])[0] for u in at]
         np.testing.assert_allclose(alone, once, rtol=1e-4, atol=1e-5)
 
+    @pytest.mark.slow
     @each
     def test_candidates_that_are_nothing_do_no_harm(self, name):
         model, imagined = posterior()
