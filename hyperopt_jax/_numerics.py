@@ -74,6 +74,11 @@ def cholesky(
     return L
 
 
+def rounding_of(n: int, dtype: jnp.dtype) -> float:
+    """What to add to the unit diagonal of `n` rows so that rounding leaves it positive."""
+    return 0.25 * n * float(jnp.finfo(dtype).eps)
+
+
 def inverse_lower(L: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """The inverse of a lower triangular matrix."""
     eye = jnp.eye(L.shape[0], dtype=L.dtype)

@@ -25,7 +25,6 @@ from hyperopt_jax.gp import (
     Hyperparameters,
     Local,
     Posterior,
-    Taylor,
     condition,
     expand,
 )
@@ -144,9 +143,10 @@ def _model_based(
     seen, best_row, n_unseen = _seen(slots, so_far.best_row, n_free)
     so_far = so_far._replace(best_row=best_row)
     y_best = seen.targets[best_row]
-    models, uses_local = _models(optimizer, codec, seen, hyper, so_far)
+    alone = n_free == 0
+    reach = region.reach(so_far, optimizer.n_local, optimizer.n_parallel)
+    models, uses_local = _models(optimizer, codec, seen, hyper, so_far, reach, alone)
     grown, fixed = eqx.partition(models, eqx.is_array)
-    rounds = so_far.failures // optimizer.n_parallel
     # One of a batch nearly always improves a little, which must not keep the others from
     # searching everywhere: there the cycle goes by trial number.
     place = so_far.failures if optimizer.n_parallel == 1 else count
@@ -156,8 +156,7 @@ def _model_based(
         i, shift = slot
         local = uses_local & region.is_local(place + i, optimizer.n_local)
         posterior = _model_of(eqx.combine(grown, fixed), local)
-        box = region.box(incumbent, so_far.step, rounds, optimizer.n_local, codec)
-        box = region.everywhere_unless(local, box)
+        box = region.box(incumbent, reach, local, codec)
 
         slot_key = jax.random.fold_in(key, i)
         n = optimizer.n_candidates
@@ -185,16 +184,18 @@ def _model_based(
             optimizer.n_lbfgs_steps,
             codec,
         )
-        return believe((grown, U, y_max), u, local, count + i, slot_key), u
+        return believe((grown, U, y_max), u, count + i, slot_key), u
 
-    def believe(
-        carry: tuple, u: Array, local: Array, row: Array, key: PRNGKeyArray
-    ) -> tuple:
-        """The carry with a hallucinated result at `u`."""
+    def believe(carry: tuple, u: Array, row: Array, key: PRNGKeyArray) -> tuple:
+        """The carry with a hallucinated result at `u`.
+
+        It is the global model's: a quadratic promises too much at some distance, and
+        the slots that search everywhere would believe it.
+        """
         grown, U, y_max = carry
         models = eqx.combine(grown, fixed)
         features = codec.features(u[None, :])
-        mean, std = _model_of(models, local).mean_and_std(features)
+        mean, std = _model_of(models, jnp.asarray(False)).mean_and_std(features)
         result = optimizer.hallucination(mean, std, key, y_max)
         result = jnp.asarray(result, y_max.dtype).reshape(())
         models = _grown(models, features[0], result, row - n_unseen)
@@ -204,8 +205,7 @@ def _model_based(
 
     def wait_for(carry: tuple, trial: tuple) -> tuple[tuple, None]:
         u, row = trial
-        slot_key = jax.random.fold_in(key, row)
-        return believe(carry, u, jnp.asarray(False), row, slot_key), None
+        return believe(carry, u, row, jax.random.fold_in(key, row)), None
 
     carry = (grown, slots.U, y_best)
     if running is not None:
@@ -237,11 +237,13 @@ def _models(
     slots: _Slots,
     hyper: Hyperparameters,
     so_far: region.Progress,
+    reach: Float[Array, ""],
+    alone: bool,
 ) -> tuple[Posterior, Bool[Array, ""]]:
     """The posterior that a batch needs, and whether it may use the local one.
 
-    One where the kind of the only slot is known; for more slots the global and the
-    local one, stacked.
+    One for a proposal that is `alone`, with no other one to believe in; else the global
+    and the local one, stacked.
     """
     F, t = codec.features(slots.U), slots.targets
     kernel = kernel_for(optimizer.kernel, codec)
@@ -256,12 +258,9 @@ def _models(
     if optimizer.n_parallel == 1:
         uses_local = uses_local & region.is_local(so_far.failures, optimizer.n_local)
     centre, value = F[so_far.best_row], t[so_far.best_row]
-    taylor = lax.cond(
-        uses_local,
-        lambda: expand(F, t, slots.succeeded, centre, value),
-        lambda: Taylor(centre, jnp.ones_like(value), jnp.ones_like(value)),
-    )
-    if optimizer.n_parallel == 1:
+    corner2 = F.shape[1] * reach**2
+    taylor = expand(F, t, slots.succeeded, centre, value, corner2)
+    if alone:
         return posterior(Local(taylor, value, uses_local)), uses_local
     stacked = eqx.filter_vmap(lambda use: posterior(Local(taylor, value, use)))
     return stacked(jnp.asarray([False, True])), uses_local

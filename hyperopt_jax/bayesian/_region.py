@@ -80,28 +80,33 @@ def is_local(place: Int[Array, ""], n_local: int) -> Bool[Array, ""]:
     return place % (n_local + GLOBAL_TRIALS) < n_local
 
 
-def box(
-    incumbent: Float[Array, " d"],
-    step: Float[Array, ""],
-    rounds: Int[Array, ""],
-    n_local: int,
-    codec: Codec,
-) -> Box:
-    """The region around the incumbent after so many rounds without an improvement.
+def reach(so_far: Progress, n_local: int, n_parallel: int) -> Float[Array, ""]:
+    """How far from the incumbent a local trial may go, in any coordinate.
 
-    A round is a batch: its trials learn nothing from each other. Choices stay as they are.
+    It halves with each round without an improvement. A round is a batch: its trials
+    learn nothing from each other.
     """
-    cycle = n_local + GLOBAL_TRIALS
+    rounds, cycle = so_far.failures // n_parallel, n_local + GLOBAL_TRIALS
     halvings = rounds % cycle + jnp.minimum(rounds // cycle, MAX_CYCLES)
+    step = so_far.step
     shrunk = GROWTH * step * SHRINK ** halvings.astype(step.dtype)
     # Below this a move is lost in the rounding of a coordinate.
     least = 16 * float(jnp.finfo(step.dtype).eps)
-    reach = jnp.clip(shrunk, least, 0.5)
+    return jnp.clip(shrunk, least, 0.5)
+
+
+def box(
+    incumbent: Float[Array, " d"],
+    reach: Float[Array, ""],
+    local: Bool[Array, ""],
+    codec: Codec,
+) -> Box:
+    """The region around the incumbent for a local trial, else the whole cube.
+
+    Choices stay as they are in a region.
+    """
     if codec.is_nominal.any():
         reach = jnp.where(codec.is_nominal, 0.0, reach)
-    return Box(jnp.maximum(incumbent - reach, 0.0), jnp.minimum(incumbent + reach, 1.0))
-
-
-def everywhere_unless(local: Bool[Array, ""], region: Box) -> Box:
-    """The region for a local trial, else the whole cube."""
-    return Box(jnp.where(local, region.low, 0.0), jnp.where(local, region.high, 1.0))
+    low = jnp.maximum(incumbent - reach, 0.0)
+    high = jnp.minimum(incumbent + reach, 1.0)
+    return Box(jnp.where(local, low, 0.0), jnp.where(local, high, 1.0))

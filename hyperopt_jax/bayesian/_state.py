@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from hyperopt_jax import history
-from hyperopt_jax._numerics import masked_quartiles
+from hyperopt_jax._numerics import masked_quartiles, rounding_of
 from hyperopt_jax.base import OptimizerState
 from hyperopt_jax.gp import Hyperparameters
 from hyperopt_jax.kernels import BaseKernel, TiedKernel
@@ -118,4 +118,4 @@ def targets_of(trials: history.Trials, maximize: bool) -> Targets:
 
 def nugget_for(jitter: Any, n: int, dtype: Any) -> Float[Array, ""]:
     """What is added to the diagonal: the jitter, and what rounding needs at `n` rows."""
-    return jnp.asarray(jitter + 0.25 * n * float(jnp.finfo(dtype).eps), dtype)
+    return jnp.asarray(jitter + rounding_of(n, dtype), dtype)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from hyperopt_jax._numerics import cholesky, inverse_lower, matmul
+from hyperopt_jax._numerics import cholesky, inverse_lower, matmul, rounding_of
 from hyperopt_jax.gp._hyper import Hyperparameters
 from hyperopt_jax.gp._taylor import Taylor
 from hyperopt_jax.kernels import BaseKernel
@@ -185,7 +185,7 @@ class Posterior(eqx.Module):
             s = self.local.instead_of(s, jnp.zeros_like(s))
         rows = self.t.shape[0]
         normal = jax.random.normal(key, (rows, n), self.t.dtype)
-        rounding = jnp.asarray(rows * float(jnp.finfo(s.dtype).eps) / 4, s.dtype)
+        rounding = jnp.asarray(rounding_of(rows, s.dtype), s.dtype)
         both = known.mask[:, None] & known.mask[None, :]
         K_inverse = matmul(known.L_inverse.T, known.L_inverse)
         eye = jnp.eye(rows, dtype=s.dtype)
@@ -238,7 +238,7 @@ class Posterior(eqx.Module):
         both = mask[:, None] & mask[None, :] & ~jnp.eye(n, dtype=bool)
         scaled = self._covariance(self.U, self.U) * inverse[:, None] * inverse[None, :]
         K = jnp.where(both, scaled, jnp.eye(n, dtype=dtype))
-        rounding = jnp.asarray(n * float(jnp.finfo(dtype).eps) / 4, dtype)
+        rounding = jnp.asarray(rounding_of(n, dtype), dtype)
         return inverse_lower(cholesky(K, rounding)) * inverse[None, :]
 
     def _prior_paths(self, key: PRNGKeyArray, n: int, n_features: int) -> Paths:

@@ -43,7 +43,7 @@ def quadratic(in_use=True) -> gp.Local:
     U, t = map(jnp.asarray, data())
     known = jnp.arange(CAPACITY) < N
     best = jnp.argmax(jnp.where(known, t, -jnp.inf))
-    taylor = gp.expand(U, t, known, U[best], t[best])
+    taylor = gp.expand(U, t, known, U[best], t[best], jnp.asarray(1.0, t.dtype))
     return gp.Local(taylor, t[best], jnp.asarray(in_use))
 
 

@@ -44,7 +44,7 @@ def posterior(noise=0.05, kernel=hj.Matern(), n_imagined=0, local=False):
     expansion = None
     if local:
         best = jnp.argmax(jnp.where(known, t, -jnp.inf))
-        taylor = gp.expand(U, t, known, U[best], t[best])
+        taylor = gp.expand(U, t, known, U[best], t[best], jnp.asarray(1.0, t.dtype))
         expansion = gp.Local(taylor, t[best], jnp.asarray(True))
     nugget = jnp.asarray(1e-6, U.dtype)
     model = gp.condition(kernel, hyper, U, t, known, nugget, expansion)
