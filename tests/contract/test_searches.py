@@ -22,7 +22,15 @@ from tests import zoo
 KEY = jax.random.key(7)
 N_BATCHES = 5
 
-rows = pytest.mark.parametrize("row", zoo.SEARCHES, ids=lambda row: row.name)
+# The classic defaults of the Bayesian search run the same code as the recommended ones.
+REPEATS = {"bayesian": pytest.mark.slow}
+rows = pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row.name, marks=REPEATS.get(row.name, ()))
+        for row in zoo.SEARCHES
+    ],
+)
 widths = pytest.mark.parametrize("q", [1, 3])
 
 

@@ -257,6 +257,7 @@ class TestEveryKernel:
         expected = np.asarray(call(kernel, x, x, scale)) / kernel.variance
         assert np.allclose(average, expected, atol=8 / math.sqrt(2 * 20_000))
 
+    @pytest.mark.slow
     @every
     def test_angles_are_the_same_functions_under_jit(self, name):
         kernel, scale = zoo.KERNELS[name], as_float(self.SCALE)

@@ -313,6 +313,7 @@ class TestSearches:
         _, (params, _) = search.optimize_scan(state, KEY, lambda k, p: p["a"] * p["b"])
         assert (params["a"] + params["b"] <= 0.8 + 1e-6).all()
 
+    @pytest.mark.slow
     @each
     def test_in_a_finite_space_nothing_repeats(self, name):
         space = {"a": hj.QLinearSpace(0, 3), "b": hj.DiscreteSpace([8, 16, 4])}
