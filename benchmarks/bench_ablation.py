@@ -101,11 +101,15 @@ def variants():
         incumbent=lambda d: acquisition.ConstantHallucination(),
     )
 
-    constant("_tell", "REFITS_PER_DOUBLING", 1, 2, 8)
-    constant("_region", "GLOBAL_TRIALS", 1, 4)
-    constant("_region", "GROWTH", 1, 4)
-    constant("_region", "SHRINK", 0.25, 0.7)
-    constant("_region", "MAX_NOISE_VARIANCE", 1e-4, 1e-1, 1e9)
+    constant("bayesian._tell", "REFITS_PER_DOUBLING", 1, 2, 8)
+    constant("bayesian._region", "GLOBAL_TRIALS", 1, 4)
+    constant("bayesian._region", "GROWTH", 1, 4)
+    constant("bayesian._region", "SHRINK", 0.25, 0.7)
+    constant("bayesian._region", "FADING", 0.25, 1)
+    constant("bayesian._region", "MAX_CYCLES", 1, 6)
+    constant("bayesian._region", "MAX_NOISE_VARIANCE", 1e-4, 1e-1, 1e9)
+    constant("gp._taylor", "RADIUS", 10, 200)
+    constant("gp._taylor", "STEEPNESS", 0.004, 0.4)
     return rows
 
 
@@ -149,7 +153,7 @@ def constants_of(variant):
     import importlib
 
     modules = [
-        (importlib.import_module(f"hyperopt_jax.bayesian.{module}"), name, value)
+        (importlib.import_module(f"hyperopt_jax.{module}"), name, value)
         for module, name, value in variant.constants
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in modules]

@@ -10,7 +10,7 @@ so a far point is an observation of the quadratic with a large error, and no poi
 be left out. Conditioning on the trials gives the quadratic of least Frobenius norm that
 fits the near ones (the model of Powell 2006, NEWUOA), with error bars. R and s follow
 from the distance within which the model is used: R is so large that trials within it
-are interpolated, s lets a minimum be at some times that distance.
+are interpolated, s lets the minimum be at some times that distance.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from hyperopt_jax._numerics import PRECISION, matmul
 
-# R and the farthest minimum, in distances within which the model is used. Larger ones and
-# the remainder, r^2 / s of the variance there, would be lost in the rounding of float32.
-RADIUS, FARTHEST_MINIMUM = 50.0, 10.0
-STEEPNESS = (FARTHEST_MINIMUM / RADIUS) ** 2
+# R, in distances within which the model is used, and s = (10 / 50)^2: a minimum may be ten
+# such distances away. Were R larger, float32 would round away the remainder, r^2 / s of
+# the variance.
+RADIUS, STEEPNESS = 50.0, 0.04
 
 
 class Taylor(eqx.Module):

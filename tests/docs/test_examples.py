@@ -61,6 +61,7 @@ def docstring_examples():
                     yield pytest.param(block, id=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", list(docstring_examples()))
 def test_docstring_example_runs(block, plain_promotion):
     space = {"x": hj.LinearSpace(0.0, 1.0)}
