@@ -18,7 +18,7 @@ from hyperopt_jax.errors import MissingExtraError
 
 # Enough to see movement, few enough to cost milliseconds: a call to the host is some
 # hundred microseconds.
-MAX_REPORTS = 20
+MAX_REPORTS = 10
 
 _bars: dict[int, Any] = {}
 _numbers = itertools.count()
