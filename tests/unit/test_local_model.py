@@ -47,8 +47,7 @@ def double():
 
 class TestTaylor:
     def test_enough_points_determine_a_quadratic(self, double):
-        # 10 coefficients in 3 dimensions, 14 points: an error of 2 in 1000 of the range,
-        # which is what a radius of at most twenty times the farthest point leaves.
+        # 10 coefficients in 3 dimensions, 14 points; a radius of fifty leaves little error.
         f, rng = quadratic(3), np.random.default_rng(0)
         U = jnp.asarray(rng.uniform(size=(14, 3)))
         at = jnp.asarray(rng.uniform(size=(20, 3)))
