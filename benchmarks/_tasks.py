@@ -1,10 +1,11 @@
-"""Mixed tuning tasks that are cheap to repeat: forests in the place of estimators.
+"""Mixed tuning tasks: estimators, and forests in their place that are cheap to repeat.
 
 Each task is a scikit-learn estimator with real, integer and categorical
 hyperparameters on a data set that scikit-learn brings along. `N_SCORED` random
 configurations are cross-validated once, and a random forest is fitted to their losses:
-a landscape with the steps, tails, plateaus and categories of the real one, which a
-compiled search can play over many seeds (surrogate benchmarks: Eggensperger et al. 2015).
+a landscape which a compiled search can play over many seeds (surrogate benchmarks:
+Eggensperger et al. 2015). It has the tails and the categories of the real one, but not
+the fine differences among good configurations.
 """
 
 import functools
@@ -43,23 +44,31 @@ class Task:
             )
         return float(-np.mean(scores))
 
+    def __call__(self, key, params):
+        from hyperopt_jax import decode_choices
+
+        return self.loss(decode_choices(self.space, params))
+
     @functools.cached_property
     def landscape(self):
-        """The forest, from the table of losses; scored once, then kept on disk."""
+        """The forest, from the table of losses."""
         from sklearn.ensemble import RandomForestRegressor
 
+        forest = RandomForestRegressor(N_TREES, random_state=0, max_features=0.7)
+        return Landscape.of(forest.fit(*self.table))
+
+    @functools.cached_property
+    def table(self):
+        """Random configurations and their losses; scored once, then kept on disk."""
         path = _report.RESULTS / f"task_{self.name}.npz"
-        if path.exists():
-            table = np.load(path)
-            U, losses = table["U"], table["losses"]
-        else:
-            U, losses = self._table()
+        if not path.exists():
+            U, losses = self._scored()
             path.parent.mkdir(parents=True, exist_ok=True)
             np.savez(path, U=U, losses=losses)
-        forest = RandomForestRegressor(N_TREES, random_state=0, max_features=0.7)
-        return Landscape.of(forest.fit(U, losses))
+        table = np.load(path)
+        return table["U"], table["losses"]
 
-    def _table(self):
+    def _scored(self):
         from hyperopt_jax import decode_choices, spaces
 
         params = spaces.sample(self.space, jax.random.key(0), N_SCORED)

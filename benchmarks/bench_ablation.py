@@ -70,6 +70,7 @@ def variants():
     vary("n_hparam_steps", **numbers(5, 20, 60))
     vary("n_warmup", **numbers(3, 5, 10))
     vary("warmup", random="random", spread="spread")
+    vary("ranked", **numbers(0, 0.25, 0.5))
     vary(
         "kernel",
         **{

@@ -52,17 +52,20 @@ def check_int(name: str, value: Any, low: int) -> int:
     return number
 
 
-def check_number(name: str, value: Any, low: float, *, strict: bool = False) -> Any:
-    """`value`, a finite number (or array, or tracer) of at least `low`."""
+def check_number(
+    name: str, value: Any, low: float, *, strict: bool = False, high: float = math.inf
+) -> Any:
+    """`value`, a finite number (or array, or tracer) from `low` to `high`."""
     if not is_concrete(value):
         return value
     array = as_numbers(value)
     if array is None:
         raise SettingError(f"expected a number for {name}, got {value!r}")
-    in_range = (array > low if strict else array >= low) & np.isfinite(array)
-    if not in_range.all():
+    in_range = (array > low if strict else array >= low) & (array <= high)
+    if not (in_range & np.isfinite(array)).all():
         sign = ">" if strict else ">="
         bound = "a finite number" if math.isinf(low) else f"{sign} {low:g}"
+        bound += "" if math.isinf(high) else f" and <= {high:g}"
         raise SettingError(f"expected {name} to be {bound}, got {value!r}")
     return value
 

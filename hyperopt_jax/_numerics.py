@@ -232,27 +232,23 @@ def _log_information_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]
     return value, slope * tangents[0]
 
 
-def masked_quartiles(
-    values: Float[Array, " n"], mask: Bool[Array, " n"], count: Int[Array, ""]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Lower and upper quartile of the `count` masked entries: entries, the outer of two.
+def masked_rank(
+    values: Float[Array, " n"], mask: Bool[Array, " n"]
+) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
+    """How many masked entries are smaller than each one, and how many equal it.
 
-    -inf where there is no entry. Ranks come from comparing all pairs: for the rows of a
-    usual study that is one kernel where a sort is many. Thousands are sorted.
+    Ranks come from comparing all pairs: for the rows of a usual study that is one kernel
+    where a sort is many. Thousands are sorted.
     """
-    last = jnp.maximum(count - 1, 0)
-    wanted = jnp.stack([last // 4, last - last // 4])
     if values.shape[0] > MAX_COMPARED_ROWS:
         ordered = jnp.sort(jnp.where(mask, values, jnp.inf))
-        low, high = jnp.where(count > 0, ordered[wanted], -jnp.inf)
-        return low, high
-    smaller = (values[None, :] < values[:, None]) & mask[None, :]
-    rank = jnp.sum(smaller, axis=1, dtype=jnp.int32)
-    # With ties no rank need equal the wanted one: it is the largest value whose rank
-    # does not exceed it.
-    below = mask[None, :] & (rank[None, :] <= wanted[:, None])
-    low, high = jnp.max(jnp.where(below, values[None, :], -jnp.inf), axis=1)
-    return low, high
+        n_smaller = jnp.searchsorted(ordered, values, side="left")
+        n_up_to = jnp.searchsorted(ordered, values, side="right")
+        return n_smaller.astype(jnp.int32), (n_up_to - n_smaller).astype(jnp.int32)
+    others = jnp.where(mask, values, jnp.nan)[None, :]
+    n_smaller = jnp.sum(others < values[:, None], axis=1, dtype=jnp.int32)
+    n_equal = jnp.sum(others == values[:, None], axis=1, dtype=jnp.int32)
+    return n_smaller, n_equal
 
 
 def hashed_uniform(

@@ -77,9 +77,14 @@ def candidates(
         around = incumbent[None, :] + offsets
     else:
         around = codec.perturb(incumbent[None, :], offsets, points)
-    is_local = (np.arange(n) % 2 == 1)[:, None]
-    chosen = jnp.where(is_local, around, box.low[None, :] + points * width)
+    is_near = surrounds_incumbent(n)[:, None]
+    chosen = jnp.where(is_near, around, box.low[None, :] + points * width)
     return jnp.clip(chosen, box.low[None, :], box.high[None, :])
+
+
+def surrounds_incumbent(n: int) -> np.ndarray:
+    """Which of `n` candidates are near the incumbent, and do not fill the box."""
+    return np.arange(n) % 2 == 1
 
 
 def _moved_sobol(shift: Float[Array, " s"], n: int) -> Float[Array, "n s"]:

@@ -11,16 +11,16 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hyperopt_jax import maximise
 from hyperopt_jax._numerics import hashed_uniform
-from hyperopt_jax.bayesian import _region as region
+from hyperopt_jax.bayesian import _explore as explore, _region as region
 from hyperopt_jax.bayesian._state import (
     BayesianSearchState,
     in_cube,
     kernel_for,
     nugget_for,
     points_in_cube,
-    targets_of,
 )
 from hyperopt_jax.bayesian._subset import modelled
+from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.gp import (
     Hyperparameters,
     Local,
@@ -55,7 +55,7 @@ def propose(
     pad = (0, optimizer.n_parallel - 1 + n_pending)
     slots = _Slots(
         jnp.pad(in_cube(codec, trials), (pad, (0, 0)), constant_values=0.5),
-        jnp.pad(targets_of(trials, optimizer.maximize).t, pad),
+        jnp.pad(targets_of(trials, optimizer.maximize, optimizer.ranked).t, pad),
         jnp.pad(trials.mask, pad),
         jnp.pad(trials.succeeded, pad),
     )
@@ -148,8 +148,9 @@ def _model_based(
     models, uses_local = _models(optimizer, codec, seen, hyper, so_far, reach, alone)
     grown, fixed = eqx.partition(models, eqx.is_array)
     # One of a batch nearly always improves a little, which must not keep the others from
-    # searching everywhere: there the cycle goes by trial number.
+    # searching everywhere: there the cycles go by trial number.
     place = so_far.failures if optimizer.n_parallel == 1 else count
+    n_greedy = optimizer.n_greedy
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
         grown, U, y_max = carry
@@ -162,17 +163,21 @@ def _model_based(
         n = optimizer.n_candidates
         start = maximise.candidates(shift, incumbent, box, n, codec)
         start = _feasible(codec, start, slot_key)
+        wanted = y_max
+        if n_greedy is not None:
+            asks = ~local & explore.asks_for_much(place + i, n_greedy)
+            wanted = y_max + jnp.where(asks, explore.LARGE_IMPROVEMENT, 0.0)
         acquire = optimizer.acquisition.bound(
             posterior,
             codec.features(start),
             posterior.mask & ~seen.recorded,
-            y_max,
+            wanted,
             jax.random.fold_in(slot_key, 1),
         )
+        taken = jnp.arange(U.shape[0], dtype=jnp.int32) < count + i
 
         def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
             value = acquire(codec.features(points))
-            taken = jnp.arange(U.shape[0], dtype=jnp.int32) < count + i
             return _unless_taken(codec, value, points, U, taken)
 
         u = maximise.maximise(
@@ -184,6 +189,10 @@ def _model_based(
             optimizer.n_lbfgs_steps,
             codec,
         )
+        if n_greedy is not None:
+            at_random = _any_of(codec, start, shift, U, taken)
+            drawn = ~local & explore.is_drawn(place + i, n_greedy)
+            u = jnp.where(drawn, at_random, u)
         return believe((grown, U, y_max), u, count + i, slot_key), u
 
     def believe(carry: tuple, u: Array, row: Array, key: PRNGKeyArray) -> tuple:
@@ -305,6 +314,21 @@ def _feasible(
         points = maximise.enumerated(codec, points)
     points, found = codec.feasible(points, key)
     return jnp.where(found, points, jnp.nan) if codec.has_constraints else points
+
+
+def _any_of(
+    codec: Codec,
+    points: Float[Array, "m d"],
+    shift: Float[Array, " s"],
+    U: Float[Array, "n d"],
+    recorded: Bool[Array, " n"],
+) -> Float[Array, " d"]:
+    """One of the candidates at random, of those that fill the box if not all do."""
+    order = maximise.draw_order(shift, points.shape[0])
+    if not codec.is_discrete.all():
+        fills = ~maximise.surrounds_incumbent(points.shape[0])
+        order = order + fills.astype(order.dtype)
+    return points[jnp.argmax(_unless_taken(codec, order, points, U, recorded))]
 
 
 def _unless_taken(

@@ -9,14 +9,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from hyperopt_jax._numerics import cholesky, matmul
 from hyperopt_jax.bayesian._state import (
     BayesianSearchState,
-    Targets,
     in_cube,
     kernel_for,
     nugget_for,
     points_in_cube,
-    targets_of,
 )
 from hyperopt_jax.bayesian._subset import modelled
+from hyperopt_jax.bayesian._targets import Targets, targets_of
 from hyperopt_jax.gp import Posterior, condition
 from hyperopt_jax.history import best_row
 from hyperopt_jax.spaces import Codec
@@ -30,7 +29,7 @@ def surrogate(
 ) -> tuple[Posterior, Targets]:
     """The Gaussian process given the successful trials, and its targets."""
     codec, trials = Codec(state.space), state.trials
-    targets = targets_of(trials, optimizer.maximize)
+    targets = targets_of(trials, optimizer.maximize, optimizer.ranked)
     U, t, ok = in_cube(codec, trials), targets.t, trials.succeeded
     subset = modelled(U, t, ok, best_row(trials, optimizer.maximize))
     if subset is not None:

@@ -38,6 +38,7 @@ from hyperopt_jax.kernels import BaseKernel, Matern
 from hyperopt_jax.spaces import (
     check_space,
     has_discrete,
+    is_conditional,
     n_columns,
     n_groups,
     outside,
@@ -62,15 +63,15 @@ class BayesianSearch(Optimizer):
     than random search. `BayesianSearch.tuned` is the configuration to start with;
     `BayesianSearch.init` keeps the classic defaults.
 
-    The surrogate models the standardised results over the unit cube (log spaces in
-    their logarithm, discrete parameters at the values that will be evaluated). Each
-    update tunes length scales, signal variance and noise by Adam on the log posterior,
-    every time while the record is small and then each time it has grown by a fifth. A
-    batch is filled one by one, each proposal standing in with a hallucinated result for
-    the next. Failed trials count as the worst result seen where the next proposal is
-    made, and nowhere else. Beyond 1024 trials the surrogate sees that many of them: the
-    best quarter, as many nearest to the best one, and an even spread of the others. The
-    record keeps all.
+    The surrogate models the standardised results, the worst of them by their rank only,
+    over the unit cube (log spaces in their logarithm, discrete parameters at the values
+    that will be evaluated). Each update tunes length scales, signal variance and noise by
+    Adam on the log posterior, every time while the record is small and then each time it
+    has grown by a fifth. A batch is filled one by one, each proposal standing in with a
+    hallucinated result for the next. Failed trials count as the worst result seen where
+    the next proposal is made, and nowhere else. Beyond 1024 trials the surrogate sees
+    that many of them: the best quarter, as many nearest to the best one, and an even
+    spread of the others. The record keeps all.
 
     Args:
         jitter: variance (of results of variance 1) added to the diagonal, > 0.
@@ -84,6 +85,12 @@ class BayesianSearch(Optimizer):
         n_local: trials in a row that polish the best one found, >= 0; two that search
             everywhere follow. One trial at a time, each improvement begins anew; batches
             go by trial number. 0 searches everywhere.
+        n_greedy: trials in a row, of those that search everywhere, that maximise the
+            acquisition as it is, >= 0; two that explore follow, one after an improvement
+            by a whole standard deviation of the results, one drawn at random. Begins
+            anew as `n_local` does. None never explores.
+        ranked: share of the results, from the worst, of which the surrogate sees the
+            rank only, in [0, 1].
         maximize: whether higher results are better.
         n_parallel: trials a batch, >= 1.
         hallucination: stands in for the results of a batch that is being filled.
@@ -119,15 +126,20 @@ class BayesianSearch(Optimizer):
     hallucination: Callable[..., Any] = SampleHallucination()
     warmup: str = eqx.field(static=True, default="random")
     n_local: int = eqx.field(static=True, default=0)
+    n_greedy: int | None = eqx.field(static=True, default=None)
+    ranked: float = 0.25
 
     def __check_init__(self):
         check_number("jitter", self.jitter, 0.0, strict=True)
+        check_number("ranked", self.ranked, 0.0, high=1.0)
         check_instance("kernel", self.kernel, BaseKernel)
         check_instance("acquisition", self.acquisition, BaseAcquisition)
         for name in ("n_candidates", "n_restarts", "n_parallel"):
             check_int(name, getattr(self, name), 1)
         for name in ("n_lbfgs_steps", "n_hparam_steps", "n_warmup", "n_local"):
             check_int(name, getattr(self, name), 0)
+        if self.n_greedy is not None:
+            check_int("n_greedy", self.n_greedy, 0)
         check_choice("maximize", self.maximize, (True, False))
         check_choice("warmup", self.warmup, ("random", "spread"))
         if not callable(self.hallucination):
@@ -173,8 +185,10 @@ class BayesianSearch(Optimizer):
         Matern 5/2, `LogEI`, more starts and longer refinement from fewer candidates, and
         the posterior mean as hallucination. Where every parameter is a real number: a
         spread-out initial design of 5 trials and a local trial for each parameter (at
-        most 20). Where some are discrete: d + 1 initial trials (at least 5, at most 10)
-        and no local ones. The design never takes more than a quarter of `n_max`.
+        most 20). Where some are discrete: d + 1 initial trials (at least 5, at most 10),
+        no local ones, and the worse half of the results by rank only. In conditional
+        spaces also two trials that explore after every two without an improvement. The
+        design never takes more than a quarter of `n_max`.
 
         Args:
             space: pytree of spaces.
@@ -201,6 +215,8 @@ class BayesianSearch(Optimizer):
             "hallucination": MeanHallucination(),
             "warmup": "spread",
             "n_local": 0 if discrete else min(d, MAX_LOCAL),
+            "n_greedy": 2 if is_conditional(space) else None,
+            "ranked": 0.5 if discrete else 0.25,
         }
         return cls.init(space, n_max, **{**recommended, **settings})
 
@@ -311,9 +327,9 @@ class BayesianSearch(Optimizer):
     ) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
         """What the surrogate expects at `params`: mean and standard deviation (m,).
 
-        In the units of the results, without their noise. The surrogate winsorises the
-        bad side of the results, so far above it (or below, maximising) the mean is too
-        good. Failed trials are left out.
+        In the units of the results, without their noise. Of the worst results the
+        surrogate sees the rank only (`ranked`), so there the mean may be far off. Failed
+        trials are left out.
 
         Args:
             state: what the search knows.

@@ -12,8 +12,8 @@ from hyperopt_jax.bayesian._state import (
     in_cube,
     kernel_for,
     nugget_for,
-    targets_of,
 )
+from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.errors import Status
 from hyperopt_jax.gp import Hyperparameters, fit
 from hyperopt_jax.spaces import Codec, is_constrained
@@ -61,7 +61,7 @@ def _tuned_hyper(
 ) -> Hyperparameters:
     rows = _fit_rows(trials)
     ok = trials.succeeded
-    t = jnp.where(ok, targets_of(trials, optimizer.maximize).t, 0.0)
+    t = jnp.where(ok, targets_of(trials, optimizer.maximize, optimizer.ranked).t, 0.0)
     codec = Codec(state.space)
     return fit(
         kernel_for(optimizer.kernel, codec),

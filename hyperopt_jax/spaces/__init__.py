@@ -62,6 +62,7 @@ from hyperopt_jax.spaces._simplex import SimplexSpace as SimplexSpace
 from hyperopt_jax.spaces._subset import SubsetSpace as SubsetSpace
 from hyperopt_jax.spaces._tables import (
     has_discrete as has_discrete,
+    is_conditional as is_conditional,
     n_columns as n_columns,
     n_groups as n_groups,
     n_params as n_params,

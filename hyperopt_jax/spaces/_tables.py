@@ -36,6 +36,11 @@ def has_discrete(space: PyTree) -> bool:
     return any(is_searched(s.bare) and s.bare.is_discrete for s in layout(space).spaces)
 
 
+def is_conditional(space: PyTree) -> bool:
+    """Whether some parameter is not always active."""
+    return layout(space).is_conditional
+
+
 def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
     """The columns of `X` (..., d) as a pytree like `space`, in the dtypes of its leaves.
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import hyperopt_jax as hj
-from hyperopt_jax import history
-from hyperopt_jax.bayesian._state import targets_of
+from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.bayesian._tell import _refit_due
 from hyperopt_jax.errors import (
     OutsideBoundsWarning,
@@ -150,30 +149,6 @@ def test_hyperparameters_are_refitted_on_a_geometric_schedule():
     assert max(b / a for a, b in itertools.pairwise(due[6:])) < 1.3
 
 
-def test_targets_are_standardised_and_one_disaster_does_not_flatten_them():
-    y = jnp.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 1e30, 0.0, 0.0])
-    mask = jnp.arange(10) < 9
-    trials = history.Trials(jnp.zeros((10, 1)), y, mask, jnp.arange(10) == 8)
-    t = np.asarray(targets_of(trials, maximize=False).t)
-    assert np.isfinite(t).all()
-    np.testing.assert_allclose(t[:8].mean(), 0.0, atol=1e-6)
-    np.testing.assert_allclose(t[:8].std(), 1.0, rtol=1e-5)
-    assert (np.diff(t[:8]) < 0).all()
-    assert t[0] - t[6] > 1.5
-    assert t[8] == t[:8].min()
-    assert t[9] == 0.0
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e30])
-def test_targets_do_not_depend_on_the_scale_of_the_results(scale):
-    y = jnp.array([1.0, -2.0, 0.5, 3.0]) * scale
-    trials = history.Trials(jnp.zeros((4, 1)), y, jnp.ones(4, bool), jnp.zeros(4, bool))
-    unit = trials._replace(y=y / scale)
-    np.testing.assert_allclose(
-        targets_of(trials, True).t, targets_of(unit, True).t, rtol=1e-4
-    )
-
-
 @pytest.mark.parametrize("results", [[5.0, 5.0, 5.0], [1e30, 1e30, 1e30], [0.0] * 3])
 def test_equal_results_are_no_trouble(results):
     state, search = study(UNIT, 8, n_parallel=3)
@@ -236,7 +211,7 @@ def test_results_at_both_ends_of_the_float_range_are_no_trouble():
     state, search = study(UNIT, 8, n_parallel=4)
     state = told(state, search, [0.1, 0.4, 0.6, 0.9], [3e38, -3e38, 0.0, 1e38])
     assert all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves(state))
-    assert bool(jnp.isfinite(targets_of(state.trials, True).t).all())
+    assert bool(jnp.isfinite(targets_of(state.trials, True, 0.25).t).all())
     assert bool(jnp.isfinite(search.get_next_params(state, KEY)["x"]).all())
 
 
@@ -303,6 +278,9 @@ def test_numeric_knobs_can_be_arrays_and_vmapped():
         ("n_lbfgs_steps", -1, "n_lbfgs_steps >= 0, got -1"),
         ("n_warmup", True, "whole number for n_warmup"),
         ("jitter", 0.0, "jitter"),
+        ("ranked", 1.5, "ranked"),
+        ("ranked", -0.5, "ranked"),
+        ("n_greedy", -1, "n_greedy"),
         ("kernel", "matern", "kernel to be a BaseKernel"),
         ("acquisition", 3, "acquisition to be a BaseAcquisition"),
         ("hallucination", 3, "hallucination to be callable"),
@@ -360,3 +338,4 @@ def test_tuned_polishes_where_every_parameter_is_a_real_number(
 ):
     _, search = hj.BayesianSearch.tuned(space, 60)
     assert (search.n_local, search.n_warmup) == (n_local, n_warmup)
+    assert search.ranked == (0.5 if n_local == 0 else 0.25)

@@ -1,0 +1,75 @@
+"""Trials that explore, whatever the model has made of a part of the space."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+import hyperopt_jax as hj
+
+KEY = jax.random.key(5)
+UNIT = {"x": hj.LinearSpace(0.0, 1.0)}
+TWO_BRANCHES = hj.ConditionalSpace(
+    {"a": {"x": hj.LinearSpace(0.0, 1.0)}, "b": {"y": hj.LinearSpace(0.0, 1.0)}}
+)
+
+
+def proposals(n_failures, n=100, **settings):
+    """Where the next trial goes, over keys, that many trials after the best one."""
+    state, search = hj.BayesianSearch.tuned(
+        UNIT, 20, n_parallel=1, n_local=0, n_warmup=1, **settings
+    )
+    x = jnp.concatenate([jnp.array([0.3]), jnp.linspace(0.22, 0.29, n_failures)])
+    state = search.update_state(state, KEY, -((x - 0.3) ** 2), {"x": x})
+    keys = jax.random.split(KEY, n)
+    return jax.vmap(lambda key: search.get_next_params(state, key)["x"][0])(keys)
+
+
+@pytest.mark.parametrize("n_failures", [4, 5, 8])
+def test_greedy_trials_are_those_of_a_search_that_never_explores(n_failures):
+    assert jnp.array_equal(
+        proposals(n_failures, n=10, n_greedy=2), proposals(n_failures, n=10)
+    )
+
+
+def test_one_trial_is_after_a_large_improvement():
+    greedy, asking = (np.median(proposals(n, n_greedy=2)) for n in (5, 6))
+    assert abs(asking - 0.3) > abs(greedy - 0.3) + 0.05
+
+
+def test_one_trial_is_drawn_at_random():
+    drawn = np.asarray(proposals(7, n=400, n_greedy=2))
+    assert kstest(drawn, "uniform").pvalue > 1e-3
+    assert kstest(np.asarray(proposals(8, n=400, n_greedy=2)), "uniform").pvalue < 1e-9
+
+
+def test_drawn_trials_do_not_repeat_in_a_finite_space():
+    space = hj.ConditionalSpace({"a": {"n": hj.QLinearSpace(1, 5)}, "b": {}, "c": {}})
+    state, search = hj.BayesianSearch.tuned(space, 7, n_parallel=1, n_greedy=0)
+    state, _ = search.optimize_scan(state, KEY, lambda key, params: jnp.zeros(()))
+    assert len(np.unique(np.asarray(state.X), axis=0)) == 7
+
+
+def test_only_conditional_spaces_explore_unasked():
+    for space, n_greedy in ((TWO_BRANCHES, 2), (UNIT, None)):
+        assert hj.BayesianSearch.tuned(space, 20)[1].n_greedy == n_greedy
+
+
+@pytest.mark.slow
+def test_a_branch_that_begins_badly_is_not_given_up():
+    def height(key, params):
+        # Branch b is better, in a fifth of its width.
+        a = -((params["a"]["x"] - 0.4) ** 2)
+        b = jnp.where(jnp.abs(params["b"]["y"] - 0.8) < 0.1, 1.0, -3.0)
+        return jnp.where(params["choice"] == 0, a, b)
+
+    def best(key, n_greedy):
+        state, search = hj.BayesianSearch.tuned(
+            TWO_BRANCHES, 60, n_parallel=1, n_greedy=n_greedy
+        )
+        return search.optimize_scan(state, key, height)[1][1].max()
+
+    keys = jax.random.split(KEY, 20)
+    found = {n: jax.vmap(lambda k, n=n: best(k, n))(keys) > 0.5 for n in (2, None)}
+    assert found[2].sum() >= found[None].sum() + 5, (found[2].sum(), found[None].sum())
