@@ -67,8 +67,8 @@ def table_of(node: PyTree) -> Columns:
     if isinstance(node, FixedSpace):
         return []
     if isinstance(node, Space):
+        check_count(float(node.n_values()))
         values = np.asarray(node.points())
-        check_count(values.shape[0])
         return list(values.reshape(values.shape[0], -1).T)
     if isinstance(node, CompositeSpace):
         return node.table(table_of)

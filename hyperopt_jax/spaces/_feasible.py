@@ -40,18 +40,23 @@ def holds(rule: Rule, X: Float[Array, "n k"]) -> Bool[Array, " n"]:
 
     def check(params: Any) -> Bool[Array, ""]:
         kept = predicate(params)
-        if jnp.shape(kept) != ():
+        if not isinstance(kept, (bool, np.bool_, np.ndarray, jax.Array)) or (
+            jnp.shape(kept) != () or jnp.asarray(kept).dtype != bool
+        ):
+            # A number would be true wherever it is not zero, negative ones too.
+            got = getattr(kept, "aval", None) or f"{kept!r}"
             raise SpaceError(
                 f"expected the predicate of a ConstrainedSpace to return one truth "
-                f"value, got shape {jnp.shape(kept)}"
+                f"value, such as p['x'] <= 1, got {got}"
             )
-        return jnp.asarray(kept).astype(bool)
+        return jnp.asarray(kept)
 
     try:
         return ok & jax.vmap(check)(unravel(rule.space, X))
     except (
         jax.errors.ConcretizationTypeError,
         jax.errors.TracerArrayConversionError,
+        jax.errors.TracerIntegerConversionError,
     ) as error:
         raise SpaceError(
             f"expected a predicate that JAX can trace, got "

@@ -3,11 +3,13 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from hyperopt_jax._checks import as_numbers, is_concrete
+from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._objects import Objects
 
@@ -21,7 +23,10 @@ class FixedSpace(Space):
     the objective as the index 0, and `decode_choices` gives it back.
 
     Args:
-        value: a number, an array of numbers, or any Python object.
+        value: a number, a truth value, an array of them, or any Python object.
+
+    Raises:
+        SpaceError: a number that JAX's dtype of it does not hold.
 
     ```python
     space = {"lr": LogSpace(1e-5, 1e-1), "epochs": FixedSpace(10)}
@@ -34,8 +39,8 @@ class FixedSpace(Space):
     def __init__(self, value: Any):
         if not is_concrete(value):
             self.value, self.objects = jnp.asarray(value), Objects(())
-        elif isinstance(value, bool) or as_numbers(value) is not None:
-            self.value, self.objects = jnp.asarray(np.asarray(value)), Objects(())
+        elif as_numbers(value) is not None or _are_truth_values(value):
+            self.value, self.objects = _held(np.asarray(value)), Objects(())
         else:
             self.value, self.objects = jnp.zeros((), jnp.int32), Objects((value,))
 
@@ -79,3 +84,24 @@ class FixedSpace(Space):
     def constant(self) -> Any:
         """What was given: the number, the array or the object."""
         return self.objects[0] if len(self.objects) else self.value
+
+
+def _are_truth_values(value: Any) -> bool:
+    try:
+        return np.asarray(value).dtype == bool
+    except (TypeError, ValueError):
+        return False
+
+
+def _held(numbers: np.ndarray) -> Array:
+    """`numbers` in JAX's dtype for them, none of them changed beyond rounding."""
+    dtype = jax.dtypes.canonicalize_dtype(numbers.dtype)
+    if numbers.size and numbers.dtype != bool:
+        info = jnp.iinfo(dtype) if numbers.dtype.kind in "iu" else jnp.finfo(dtype)
+        finite = numbers[np.isfinite(numbers)]
+        if (finite < float(info.min)).any() or (finite > float(info.max)).any():
+            raise SpaceError(
+                f"expected a FixedSpace.value that {dtype} holds, got {numbers}; "
+                f"enable jax_enable_x64, or hand it to the objective yourself"
+            )
+    return jnp.asarray(numbers, dtype)

@@ -61,4 +61,5 @@ def _snapped(space: PyTree, X: Float[Array, "m c"]) -> Float[Array, "m c"]:
     is_finite = np.repeat(finite, codec.widths["values"])
     _, values = codec.snapped(codec.encode(X))
     near = jnp.abs(values - X) <= ROUNDING * jnp.abs(X)
-    return jnp.where(near & is_finite[None, :], values, X)
+    # What is inactive carries its filler, as in every proposal.
+    return jnp.where((near & is_finite[None, :]) | ~codec.active(X), values, X)

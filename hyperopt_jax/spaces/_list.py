@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces._base import CompositeSpace, Space
+from hyperopt_jax.spaces._enumerate import check_count
 from hyperopt_jax.spaces._layout import Literal, Walk
 from hyperopt_jax.spaces._qlinear import QLinearSpace
 from hyperopt_jax.spaces._vector import VectorSpace
@@ -98,6 +99,7 @@ class ListSpace(CompositeSpace):
 
     def table(self, table_of: Callable[[PyTree], list[np.ndarray]]) -> list[np.ndarray]:
         entry, L = table_of(self.space), self.max_length
+        check_count(self.n_points(lambda _: float(entry[0].shape[0])))
         blocks = []
         for k in range(self.min_length, L + 1):
             m = entry[0].shape[0]

@@ -151,6 +151,7 @@ def flatten(space: PyTree, params: PyTree) -> dict[str, Any]:
 
     Raises:
         ParamsError: params of another structure.
+        SpaceError: two parameters of one name, such as {"a/b": ...} and {"a": {"b": ...}}.
 
     ```python
     from hyperopt_jax import spaces
@@ -167,7 +168,7 @@ def flatten(space: PyTree, params: PyTree) -> dict[str, Any]:
             f"expected params with the structure of the search space, {expected}, got "
             f"{structure}"
         )
-    return dict(zip(names(space), leaves, strict=True))
+    return dict(zip(_own_names(space), leaves, strict=True))
 
 
 def unflatten(space: PyTree, named: Mapping[str, Any]) -> PyTree:
@@ -176,7 +177,7 @@ def unflatten(space: PyTree, named: Mapping[str, Any]) -> PyTree:
     Raises:
         ParamsError: a name that is missing, or one too many.
     """
-    own = names(space)
+    own = _own_names(space)
     if set(own) != set(named):
         raise ParamsError(
             f"expected the names {own}, got {sorted(named)}; "
@@ -184,6 +185,18 @@ def unflatten(space: PyTree, named: Mapping[str, Any]) -> PyTree:
         )
     treedef: Any = layout(space).treedef
     return treedef.unflatten([named[name] for name in own])
+
+
+def _own_names(space: PyTree) -> list[str]:
+    """The names, no two of them alike."""
+    own = names(space)
+    twice = sorted({name for name in own if own.count(name) > 1})
+    if twice:
+        raise SpaceError(
+            f"expected a name for each parameter, got {twice} twice; do not write '/' "
+            f"in the keys of a space"
+        )
+    return own
 
 
 class Parts(NamedTuple):

@@ -41,8 +41,11 @@ def as_plain(space: PyTree, params: PyTree) -> Any:
 def _value(space: Space, value: Any) -> Any:
     if isinstance(space, FixedSpace):
         return space.constant if len(space.objects) else _number(value)
-    if isinstance(space, VectorSpace) and isinstance(space.space, OrdinalSpace):
-        return space.space.value(np.asarray(value))
+    entry = space
+    while isinstance(entry, VectorSpace):
+        entry = entry.space
+    if isinstance(space, VectorSpace) and isinstance(entry, OrdinalSpace):
+        return entry.value(np.asarray(value))
     if isinstance(space, OrdinalSpace):
         return space.value(int(value))
     return _number(value)
@@ -64,14 +67,13 @@ def _entries(space: ListSpace, params: PyTree) -> list[Any]:
 def _active_names(space: DependentSpace, params: PyTree) -> list[str]:
     """The names in `space` of which something is active."""
     codec = Codec(space)
-    mask = np.asarray(codec.active(ravel(space, params)))[0]
-    widths = iter(codec.widths["values"])
-    kept, start = [], 0
+    X = ravel(space, params)
+    scopes = iter(codec.scopes)
+    kept = []
     for name in sorted(space.space):
-        n = sum(next(widths) for _ in jax.tree.leaves(params[name]))
-        if n == 0 or mask[start : start + n].any():
+        own = {s for _ in jax.tree.leaves(params[name]) for s in next(scopes)}
+        if any(bool(codec.scope_is_active(X, s)[0]) for s in own):
             kept.append(name)
-        start += n
     return kept
 
 

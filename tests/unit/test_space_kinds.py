@@ -30,9 +30,11 @@ from hyperopt_jax.spaces import (
     SimplexSpace,
     SubsetSpace,
     VectorSpace,
+    from_json,
     n_groups,
     n_points,
     ravel,
+    to_json,
     unravel,
 )
 
@@ -315,6 +317,20 @@ def test_constants_pass_through():
 
 
 @pytest.mark.parametrize(
+    "truth", [True, np.bool_(False), jnp.asarray(True), np.array([True, False])]
+)
+def test_constant_truth_values_stay_truth_values(truth):
+    space = FixedSpace(truth)
+    assert space.dtype == bool
+    np.testing.assert_array_equal(space.constant, truth)
+    assert from_json(to_json(space)) == space
+
+
+def test_infinite_constants_pass():
+    assert float(FixedSpace(float("inf")).value) == float("inf")
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: ChoiceSpace([]), "at least one choice"),
@@ -338,6 +354,8 @@ def test_constants_pass_through():
         (lambda: NormalSpace(0.0, 1.0, 8.0, 9.0), "at least"),
         (lambda: LogNormalSpace(0.0, 2.0), "lower_bound > 0"),
         (lambda: LogNormalSpace(1.0, 1.0), "factor > 1"),
+        (lambda: FixedSpace(2**40), "that int32 holds"),
+        (lambda: FixedSpace([0.0, -1e39]), "that float32 holds"),
     ],
 )
 def test_bad_input_gets_one_sentence(make, message):

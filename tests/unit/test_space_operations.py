@@ -200,6 +200,29 @@ def test_describe_has_a_line_for_each_parameter():
         assert part in text, part
 
 
+def test_names_that_collide_are_refused():
+    space = {"a/b": LinearSpace(0.0, 1.0), "a": {"b": LinearSpace(0.0, 1.0)}}
+    with pytest.raises(SpaceError, match=r"\['a/b'\] twice"):
+        spaces.flatten(space, {"a/b": 0.1, "a": {"b": 0.2}})
+    with pytest.raises(SpaceError, match=r"\['a/b'\] twice"):
+        spaces.unflatten(space, {"a/b": 0.1})
+
+
+def test_inactive_constants_are_left_out_of_plain_configurations():
+    space = DependentSpace(
+        {"k": ChoiceSpace(["a", "b"]), "c": FixedSpace(3)},
+        when={"c": Condition("k", is_in=["b"])},
+    )
+    assert spaces.decode_choices(space, {"k": 0, "c": 3}) == {"k": "a"}
+    assert spaces.decode_choices(space, {"k": 1, "c": 3}) == {"k": "b", "c": 3}
+
+
+def test_choices_of_nested_vectors_come_back():
+    space = {"v": VectorSpace(VectorSpace(ChoiceSpace(["a", "b"]), 2), 2)}
+    plain = spaces.decode_choices(space, {"v": jnp.array([[0, 1], [1, 1]])})
+    assert np.asarray(plain["v"]).tolist() == [["a", "b"], ["b", "b"]]
+
+
 class TestJson:
     @pytest.mark.parametrize("name", sorted(zoo.SPACES))
     def test_every_kind_comes_back_equal(self, name):

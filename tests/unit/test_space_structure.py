@@ -28,8 +28,10 @@ from hyperopt_jax.spaces import (
     QLinearSpace,
     QLogSpace,
     VectorSpace,
+    all_points,
     check_space,
     enumerate_space,
+    given_points,
     n_points,
     ravel,
     unravel,
@@ -397,8 +399,42 @@ def brute_force():
     lists = 1 + 2 + 4
     return m * lists * 6 * 4
 
+    @pytest.mark.parametrize(
+        "predicate", [lambda p: 0.5 - p["x"], lambda p: None, lambda p: 1]
+    )
+    def test_a_predicate_that_returns_no_truth_value_is_refused(self, predicate):
+        space = ConstrainedSpace({"x": LinearSpace(0.0, 1.0)}, predicate)
+        with pytest.raises(SpaceError, match="one truth value, such as"):
+            Codec(space).is_feasible(jnp.zeros((2, 1)))
+
+    def test_given_points_carry_the_filler_where_they_are_inactive(self):
+        branches = {
+            "a": {"x": LinearSpace(0.0, 1.0)},
+            "b": {"y": LinearSpace(0.0, 1.0)},
+        }
+        space = ConstrainedSpace(
+            ConditionalSpace(branches), lambda p: p["b"]["y"] >= 0.2
+        )
+        given = {"choice": 0, "a": {"x": 0.3}, "b": {"y": 0.1}}
+        np.testing.assert_allclose(given_points(space, [given]), [[0, 0.3, 0.5]])
+
 
 class TestEnumeration:
+    @pytest.mark.parametrize(
+        "space",
+        [
+            PermutationSpace(12),
+            VectorSpace(QLinearSpace(1, 10), 9),
+            VectorSpace(BooleanSpace(), 70),
+            ListSpace(QLinearSpace(0, 9), 9),
+            ListSpace(BooleanSpace(), 70),
+        ],
+        ids=lambda space: type(space).__name__,
+    )
+    def test_too_many_points_are_refused_before_they_are_listed(self, space):
+        with pytest.raises(SpaceError, match="at most 10000000 points"):
+            all_points({"x": space})
+
     def test_every_configuration_once(self):
         space = finite()
         assert n_points(space) == brute_force()
