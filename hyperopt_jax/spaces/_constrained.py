@@ -114,6 +114,10 @@ def _half_spaces(space: PyTree, A: Any, b: Any) -> tuple[Any, Any]:
         raise SpaceError(f"expected numbers for ConstrainedSpace.A and b, got {A!r}")
     dtype = jnp.result_type(float)
     A, b = jnp.asarray(A).astype(dtype), jnp.asarray(b).astype(dtype)
+    if is_concrete(A, b) and not (np.isfinite(A).all() and not np.isnan(b).any()):
+        raise SpaceError(
+            f"expected finite numbers for ConstrainedSpace.A, got {A} and b {b}"
+        )
     k = n_columns(space)
     if A.ndim != 2 or A.shape[1] != k or b.shape != A.shape[:1]:
         raise SpaceError(

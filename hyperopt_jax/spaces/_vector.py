@@ -36,17 +36,17 @@ class VectorSpace(Space):
     length: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, space: Space, shape: int | tuple[int, ...]):
-        length = (shape,) if isinstance(shape, int) else tuple(shape)
+        length = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
         if not isinstance(space, Space) or not is_searched(space):
             raise SpaceError(
                 f"expected a searched Space for VectorSpace, got {space!r}"
             )
-        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in length)
+        whole = all(type(n) is int or isinstance(n, np.integer) for n in length)
         if not length or not whole or min(length) < 1:
             raise SpaceError(
                 f"expected a VectorSpace.shape of whole numbers >= 1, got {shape!r}"
             )
-        self.space, self.length = space, length
+        self.space, self.length = space, tuple(int(n) for n in length)
 
     @property
     def dtype(self) -> jnp.dtype:

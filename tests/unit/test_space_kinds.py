@@ -316,6 +316,12 @@ def test_constants_pass_through():
     assert lowered(jnp.zeros(2)).tolist() == [3 - 1] * 2
 
 
+def test_sizes_may_be_numpy_integers():
+    one = LinearSpace(0.0, 1.0)
+    assert VectorSpace(one, np.int64(3)) == VectorSpace(one, 3)
+    assert VectorSpace(one, [2, np.int32(3)]) == VectorSpace(one, (2, 3))
+
+
 @pytest.mark.parametrize(
     "truth", [True, np.bool_(False), jnp.asarray(True), np.array([True, False])]
 )
@@ -343,6 +349,9 @@ def test_infinite_constants_pass():
         (lambda: LinearSpace(0.0, 1.0).points(), "expected a step"),
         (lambda: VectorSpace(LinearSpace(0.0, 1.0), ()), "shape"),
         (lambda: VectorSpace(LinearSpace(0.0, 1.0), 0), "shape"),
+        (lambda: VectorSpace(LinearSpace(0.0, 1.0), 2.5), "shape"),
+        (lambda: VectorSpace(LinearSpace(0.0, 1.0), None), "shape"),
+        (lambda: VectorSpace(LinearSpace(0.0, 1.0), True), "shape"),
         (lambda: VectorSpace({"a": LinearSpace(0.0, 1.0)}, 2), "searched Space"),
         (lambda: VectorSpace(FixedSpace(1), 2), "searched Space"),
         (lambda: SimplexSpace(1), ">= 2, got 1"),

@@ -341,6 +341,10 @@ class TestConstraints:
             (lambda s: ConstrainedSpace(s, 3), "a function"),
             (lambda s: ConstrainedSpace(s, A=[[1.0]]), "together"),
             (lambda s: ConstrainedSpace(s, A=[[1.0]], b=[1.0]), r"\(m, 2\)"),
+            (
+                lambda s: ConstrainedSpace(s, A=[[np.nan, 1.0]], b=[1.0]),
+                "finite numbers",
+            ),
             (lambda s: ConstrainedSpace(s, A="x", b=[1.0]), "numbers"),
             (
                 lambda s: check_space(ConstrainedSpace(s, lambda p: bool(p["x"] > 0))),
