@@ -1,13 +1,14 @@
 """Lists of hyperparameters: objects with a name, and dicts with a type."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import PyTree
 
-from hyperopt_jax.errors import SpaceError
-from hyperopt_jax.integrations._ranges import number_space
+from hyperopt_jax._checks import check_int
+from hyperopt_jax.errors import SettingError, SpaceError
+from hyperopt_jax.integrations._ranges import number_space, plain_constant
 from hyperopt_jax.spaces import (
     ChoiceSpace,
     Condition,
@@ -71,6 +72,8 @@ def from_hps(hps: Sequence[Any]) -> dict[str, Space]:
     space = from_hps([LogRangeHP("lr", 1e-3, 1e-1), ChoiceHP("opt", ["adam", "sgd"])])
     ```
     """
+    if not isinstance(hps, Iterable):
+        raise SpaceError(f"expected a list of hyperparameters, got {hps!r}")
     space: dict[str, Space] = {}
     for hp in hps:
         if not isinstance(getattr(hp, "space", None), Space):
@@ -109,8 +112,8 @@ def from_autogl(config: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Impo
 
     A list is cut to `cutFunc([values of cutPara])` entries. Entries beyond that are
     inactive, and hidden from a model, where the one parameter that cuts has finitely many
-    values; otherwise they are searched and left out. Nothing is evaluated: `cutFunc` is a
-    function.
+    values (those that none of them keeps are no parameters); otherwise they are searched
+    and left out. Nothing is evaluated: `cutFunc` is a function.
 
     Args:
         config: a list of such dicts, or a dict of lists for parts of a model.
@@ -141,6 +144,8 @@ def from_autogl(config: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Impo
             {name: part.space for name, part in parts.items()},
             lambda params: {name: parts[name].decode(params[name]) for name in parts},
         )
+    if isinstance(config, str) or not isinstance(config, Iterable):
+        raise SpaceError(f"expected a list of dicts for from_autogl, got {config!r}")
     space: dict[str, Space] = {}
     lists: dict[str, _List] = {}
     for item in config:
@@ -163,7 +168,13 @@ def _single(name: str, kind: str, item: Mapping[str, Any]) -> Space:
         points = _get(item, "feasiblePoints")
         if isinstance(points, str):
             points = [_as_number(name, text) for text in points.split(",")]
-        return OrdinalSpace(sorted(points))
+        try:
+            return OrdinalSpace(sorted(points))
+        except TypeError as error:
+            raise SpaceError(
+                f"expected values with an order for feasiblePoints of {name!r}, got "
+                f"{points!r}; a choice without one is of type CATEGORICAL"
+            ) from error
     if kind == "FIXED":
         return FixedSpace(_get(item, "value"))
     raise SpaceError(
@@ -179,16 +190,20 @@ def _number(name: str, kind: str, low: Any, high: Any, item: Any) -> Space:
             f"expected a scalingType of LINEAR or LOG for {name!r}, got {scaling!r}"
         )
     number = int if kind == "INTEGER" else float
-    return number_space(name, number(low), number(high), log=scaling == "LOG")
+    try:
+        ends = number(low), number(high)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpaceError(
+            f"expected numbers for minValue and maxValue of {name!r}, got {low!r} and "
+            f"{high!r}"
+        ) from error
+    return number_space(name, *ends, log=scaling == "LOG")
 
 
 def _add_list(space: dict[str, Space], name: str, item: Mapping[str, Any]) -> _List:
     """Adds the entries of a list to `space`."""
-    length = int(_get(item, "length"))
-    ends = [
-        np.broadcast_to(np.asarray(_get(item, key)), (length,)).tolist()
-        for key in ("minValue", "maxValue")
-    ]
+    length = _length(name, item)
+    ends = [_ends(name, item, key, length) for key in ("minValue", "maxValue")]
     for i, (low, high) in enumerate(zip(*ends, strict=True)):
         entry = _number(name, _get(item, "numericalType"), low, high, item)
         _add(space, f"{name}_{i}", entry)
@@ -200,10 +215,33 @@ def _add_list(space: dict[str, Space], name: str, item: Mapping[str, Any]) -> _L
     return _List(length, parents, cut if parents else None)
 
 
+def _length(name: str, item: Mapping[str, Any]) -> int:
+    length = _get(item, "length")
+    try:
+        return check_int("length", length, 0)
+    except SettingError as error:
+        raise SpaceError(f"in {name!r}: {error}") from error
+
+
+def _ends(name: str, item: Mapping[str, Any], key: str, length: int) -> list[Any]:
+    """One bound for each entry of a list, where one may stand for all."""
+    given = np.asarray(_get(item, key), object).tolist()
+    if not isinstance(given, list):
+        return [given] * length
+    if len(given) not in (1, length):
+        raise SpaceError(
+            f"expected one number or {length} for {key} of {name!r}, got {given!r}"
+        )
+    return given if len(given) == length else given * length
+
+
 def _conditions(
     space: dict[str, Space], lists: dict[str, _List]
 ) -> dict[str, Condition]:
-    """When each entry of a list counts, where one parameter with few values says it."""
+    """When each entry of a list counts, where one parameter with few values says it.
+
+    Takes out of `space` and `lists` the entries that never do.
+    """
     when = {}
     for name, item in lists.items():
         for parent in item.parents:
@@ -215,15 +253,27 @@ def _conditions(
             continue
         parent = item.parents[0]
         own = space[parent]
-        if not own.is_discrete or isinstance(own, FixedSpace):
+        if not own.is_discrete:
             continue
-        values = [decode_choices(own, value) for value in np.asarray(own.points())]
+        values = _values(own)
         counts = [item.cut([value]) for value in values]
         for i in range(item.length):
             kept = [v for v, count in zip(values, counts, strict=True) if count > i]
-            if 0 < len(kept) < len(values):
+            if not kept:
+                # No condition can say never, and nothing would read the entry.
+                del space[f"{name}_{i}"]
+            elif len(kept) < len(values):
                 when[f"{name}_{i}"] = Condition(parent, is_in=kept)
+        longest = max(0, min(item.length, max(counts)))
+        lists[name] = item._replace(length=longest)
     return when
+
+
+def _values(own: Space) -> list[Any]:
+    """All values of a parameter with few, as `cutFunc` gets them."""
+    if isinstance(own, FixedSpace):
+        return [plain_constant(own)]
+    return [decode_choices(own, value) for value in np.asarray(own.points())]
 
 
 def _decoded(space: PyTree, lists: dict[str, _List], params: PyTree) -> dict[str, Any]:

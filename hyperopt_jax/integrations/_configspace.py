@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.integrations._export import exported
@@ -23,6 +23,7 @@ from hyperopt_jax.spaces import (
     Space,
     active,
 )
+from hyperopt_jax.spaces._objects import Objects
 
 ORDERS = {
     "LessThan": "<",
@@ -65,7 +66,10 @@ class Forbidden:
             return jnp.all(parts) if kind == "and" else jnp.any(parts)
         if kind == "relation":
             sign, left, right = rest
-            found = COMPARE[sign](_number(params[left]), _number(params[right]))
+            spaces = _leaves_of(self.space)
+            found = _related(
+                sign, spaces[left], spaces[right], params[left], params[right]
+            )
             return found & mask[left] & mask[right]
         name, values = rest
         if kind == "in":
@@ -87,6 +91,10 @@ def from_configspace(configspace: Any) -> PyTree:
         SpaceError: a hyperparameter, condition or clause without a counterpart.
     """
     library = require("ConfigSpace", "configspace")
+    if not isinstance(configspace, library.ConfigurationSpace):
+        raise SpaceError(
+            f"expected a ConfigSpace.ConfigurationSpace, got {configspace!r}"
+        )
     space: Any = {name: _leaf(library, hp) for name, hp in dict(configspace).items()}
     when: dict[str, Condition] = {}
     for condition in configspace.conditions:
@@ -180,7 +188,15 @@ def _clause(leaves: Mapping[str, Space], clause: Any) -> tuple[Any, ...]:
         return ("and" if kind.startswith("And") else "or", *parts)
     if kind.endswith("Relation"):
         sign = ORDERS[kind.removesuffix("Relation")]
-        return ("relation", sign, clause.left.name, clause.right.name)
+        left, right = clause.left.name, clause.right.name
+        try:
+            # What cannot be compared is refused here, and not when a search begins.
+            _related(sign, leaves[left], leaves[right], 0, 0)
+        except SpaceError as error:
+            raise SpaceError(
+                f"in the clause on {left!r} and {right!r}: {error}"
+            ) from error
+        return ("relation", sign, left, right)
     name = clause.hyperparameter.name
     if kind == "InClause":
         return ("in", name, tuple(_as_number(leaves[name], v) for v in clause.values))
@@ -194,7 +210,62 @@ def _as_number(space: Space, value: Any) -> float:
     """A value as the number that stands for it in the parameters."""
     if isinstance(space, OrdinalSpace):
         return float(space.index(value))
+    if isinstance(space, FixedSpace) and len(space.objects):
+        # A clause can only name the one value that a constant has.
+        return 0.0
     return float(value)
+
+
+def _related(sign: str, left: Space, right: Space, a: Any, b: Any) -> Bool[Array, ""]:
+    """Whether values, not the indices that stand for them, are in a relation."""
+    x, y = _objects(left), _objects(right)
+    if x is not None and y is not None:
+        # Names are compared as Python does, once for every pair.
+        pairs = [[_compared(sign, v, w) for w in y] for v in x]
+        return jnp.asarray(pairs)[_index(a), _index(b)]
+    return COMPARE[sign](_values(sign, x, a), _values(sign, y, b))
+
+
+def _objects(space: Space) -> Objects | None:
+    """What the indices of a parameter stand for; None where it is its own value."""
+    if isinstance(space, OrdinalSpace):
+        return space.choices
+    if isinstance(space, FixedSpace) and len(space.objects):
+        return space.objects
+    return None
+
+
+def _values(sign: str, objects: Objects | None, value: Any) -> Float[Array, ""]:
+    """The number of a parameter that is compared with a number; NaN for no number."""
+    if objects is None:
+        return _number(value)
+    is_number = [isinstance(v, (int, float, np.number, np.bool_)) for v in objects]
+    if sign != "==" and not all(is_number):
+        raise SpaceError(
+            f"expected numbers on both sides of {sign}, got the choices {objects!r} "
+            f"and a number; compare them with ForbiddenEqualsRelation, or leave it out"
+        )
+    pairs = zip(objects, is_number, strict=True)
+    table = [float(v) if known else np.nan for v, known in pairs]
+    return jnp.asarray(table, _float())[_index(value)]
+
+
+def _compared(sign: str, a: Any, b: Any) -> bool:
+    try:
+        return bool(COMPARE[sign](a, b))
+    except TypeError as error:
+        raise SpaceError(
+            f"expected values with an order on both sides of {sign}, got {a!r} and "
+            f"{b!r}; compare them with ForbiddenEqualsRelation, or leave it out"
+        ) from error
+
+
+def _leaves_of(space: PyTree) -> Mapping[str, Space]:
+    return space.space if isinstance(space, DependentSpace) else space
+
+
+def _index(value: Any) -> Any:
+    return jnp.asarray(value).astype(jnp.int32)
 
 
 def to_configspace(

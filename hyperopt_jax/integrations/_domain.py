@@ -21,6 +21,7 @@ from hyperopt_jax.spaces import (
 )
 
 Name = tuple[str, ...]
+NUMBERS = int, float, np.integer, np.floating
 
 
 class Domain:
@@ -78,6 +79,8 @@ class Domain:
 
     def sample(self, key: PRNGKeyArray) -> dict[str, Any]:
         """One configuration, as a nested dict of Python values."""
+        if not self.flatten():
+            return self.as_dict()
         return decode_choices(self.space, sample(self.space, key, 1))[0]
 
     def split_by_type(self) -> tuple["Domain", "Domain", "Domain"]:
@@ -94,7 +97,7 @@ class Domain:
         return only(DiscreteSpace), only(ChoiceSpace), only(LinearSpace)
 
     def serialise(self) -> str:
-        """The domain as JSON text, for `deserialise`."""
+        """The domain as JSON text, for `deserialise`; raises `SpaceError` for objects."""
         leaves = [
             [
                 list(name),
@@ -103,13 +106,13 @@ class Domain:
             ]
             for name, value in self.flatten().items()
         ]
-        return json.dumps(leaves)
+        return json.dumps(leaves, default=_as_json)
 
     @classmethod
     def deserialise(cls, text: str) -> "Domain":
         """The domain that `serialise` wrote."""
         leaves = {
-            tuple(name): values if kind == "interval" else set(values)
+            tuple(name): values if kind == "interval" else set(_as_tuple(values))
             for name, kind, values in json.loads(text)
         }
         return cls(_nested(leaves))
@@ -117,6 +120,9 @@ class Domain:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Every configuration of a domain of sets; raises `SpaceError` for intervals."""
         space = self.space
+        if not self.flatten():
+            # The empty product: one configuration, with nothing in it.
+            return iter([self.as_dict()])
         return (decode_choices(space, params) for params in enumerate_space(space))
 
     def __len__(self) -> int:
@@ -144,7 +150,13 @@ class Domain:
         return isinstance(other, Domain) and self.flatten() == other.flatten()
 
     def __hash__(self) -> int:
-        return hash(frozenset((k, str(_sorted(v))) for k, v in self.flatten().items()))
+        # Of values and not of text, since 1 and 1.0 are equal.
+        return hash(
+            frozenset(
+                (name, tuple(value) if isinstance(value, list) else frozenset(value))
+                for name, value in self.flatten().items()
+            )
+        )
 
     def __repr__(self) -> str:
         return f"Domain({self._spec!r})"
@@ -187,8 +199,10 @@ def _leaf(value: Any) -> Any:
         return LinearSpace(*value)
     if isinstance(value, (set, frozenset)):
         is_switch = any(isinstance(v, (bool, np.bool_)) for v in value)
-        numbers = value and not is_switch and as_numbers(_sorted(value)) is not None
-        return (DiscreteSpace if numbers else ChoiceSpace)(_sorted(value))
+        table = None if is_switch or not value else as_numbers(_sorted(value))
+        # Tuples of one length are a table of numbers too, but no numbers.
+        is_flat = table is not None and table.ndim == 1
+        return (DiscreteSpace if is_flat else ChoiceSpace)(_sorted(value))
     raise SpaceError(f"expected a list [low, high], a set or a dict, got {value!r}")
 
 
@@ -199,9 +213,24 @@ def _sorted(values: Any) -> list[Any]:
     return sorted(
         values,
         key=lambda v: (
-            (0, v, "") if isinstance(v, (int, float)) else (1, 0, f"{type(v)}{v!r}")
+            (0, v, "") if isinstance(v, NUMBERS) else (1, 0, f"{type(v)}{v!r}")
         ),
     )
+
+
+def _as_json(value: Any) -> Any:
+    """NumPy's numbers as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise SpaceError(
+        f"expected numbers, strings, truth values, None and tuples of them in a Domain "
+        f"to serialise, got {value!r}"
+    )
+
+
+def _as_tuple(value: Any) -> Any:
+    """JSON's lists as the tuples that they were, which alone can be in a set."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def _as_space(spec: dict[str, Any]) -> dict[str, Any]:

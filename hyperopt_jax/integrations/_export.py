@@ -7,7 +7,11 @@ import numpy as np
 from jaxtyping import PyTree
 
 from hyperopt_jax.errors import SpaceError
-from hyperopt_jax.integrations._ranges import bounds_of, plain_constant
+from hyperopt_jax.integrations._ranges import (
+    bounds_of,
+    plain_constant,
+    shortest,
+)
 from hyperopt_jax.spaces import (
     BooleanSpace,
     ChoiceSpace,
@@ -31,6 +35,9 @@ SIGNS = {
     ">=": "ForbiddenGreaterThanEquals",
     "==": "ForbiddenEquals",
 }
+
+# What ConfigSpace holds as a list of values.
+FINITE = OrdinalSpace, DiscreteSpace, BooleanSpace
 
 
 def exported(
@@ -110,7 +117,7 @@ def _number(library: Any, name: str, space: LinearSpace) -> Any:
         log = isinstance(space, LogSpace)
         return library.UniformFloatHyperparameter(name, low, high, log=log)
     if isinstance(space, NormalSpace):
-        mean, std = space.mean.item(), space.std.item()
+        mean, std = shortest(space.mean), shortest(space.std)
         return library.NormalFloatHyperparameter(name, mean, std, low, high)
     return None
 
@@ -147,6 +154,8 @@ def _interval(library: Any, flat: Layout, parent: Any, child: Any, x: Literal) -
     """An interval with its ends as conditions that exclude theirs."""
     whole = not np.issubdtype(flat.leaves[x.parent].space.dtype, np.floating)
     own: Any = flat.leaves[x.parent].space
+    if isinstance(own, FINITE):
+        return _among(library, own, parent, child, x)
     parts = []
     # An end that every value passes is no condition.
     if x.low > float(own.lower_bound):
@@ -156,18 +165,44 @@ def _interval(library: Any, flat: Layout, parent: Any, child: Any, x: Literal) -
         high = math.floor(x.high) + 1 if whole else float(np.nextafter(x.high, np.inf))
         parts.append(library.LessThanCondition(child, parent, high))
     if not parts:
-        raise SpaceError(
-            f"expected a condition that some values of {parent.name!r} fail, got one "
-            f"that all pass"
-        )
+        raise _passed(parent.name, "all")
     return parts[0] if len(parts) == 1 else library.AndConjunction(*parts)
 
 
-def _value(flat: Layout, x: Literal) -> Any:
-    space = flat.leaves[x.parent].space
+def _among(library: Any, own: Space, parent: Any, child: Any, x: Literal) -> Any:
+    """An interval of a parent whose values ConfigSpace lists, as those in it."""
+    numbers = np.sort(np.asarray(own.points()))
+    values = [_listed(own, n) for n in numbers if x.low <= float(n) <= x.high]
+    if len(values) in (0, len(numbers)):
+        raise _passed(parent.name, "all" if values else "none")
+    return library.InCondition(child, parent, values)
+
+
+def _listed(space: Space, number: Any) -> Any:
+    """The value in ConfigSpace's list that stands for a number in the parameters."""
     if isinstance(space, OrdinalSpace):
-        return space.choices[int(x.low)]
-    return x.low if np.issubdtype(space.dtype, np.floating) else int(x.low)
+        return space.choices[int(number)]
+    return np.asarray(number, space.dtype).item()
+
+
+def _passed(parent: str, how_many: str) -> SpaceError:
+    return SpaceError(
+        f"expected a condition that some values of {parent!r} pass and some fail, "
+        f"got one that {how_many} pass"
+    )
+
+
+def _value(flat: Layout, x: Literal) -> Any:
+    path, space, _ = flat.leaves[x.parent]
+    if isinstance(space, FINITE):
+        whole = not np.issubdtype(space.dtype, np.floating)
+        number = np.asarray(x.low, np.float64 if whole else space.dtype)
+        if number not in np.asarray(space.points()):
+            raise _passed("/".join(path), "none")
+        return _listed(space, x.low)
+    if np.issubdtype(space.dtype, np.floating):
+        return shortest(np.asarray(x.low, space.dtype))
+    return int(x.low)
 
 
 def _clause(library: Any, hps: dict[str, Any], leaves: Any, clause: Any) -> Any:
@@ -192,4 +227,6 @@ def _clause(library: Any, hps: dict[str, Any], leaves: Any, clause: Any) -> Any:
 def _original(space: Space, number: float) -> Any:
     if isinstance(space, OrdinalSpace):
         return space.choices[int(number)]
+    if isinstance(space, FixedSpace):
+        return plain_constant(space)
     return number if np.issubdtype(space.dtype, np.floating) else int(number)

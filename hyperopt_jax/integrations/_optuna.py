@@ -1,11 +1,17 @@
 """Optuna's distributions."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.integrations._extras import require
-from hyperopt_jax.integrations._ranges import bounds_of, number_space, plain_constant
+from hyperopt_jax.integrations._ranges import (
+    bounds_of,
+    number_space,
+    plain_constant,
+    shortest,
+)
 from hyperopt_jax.spaces import (
     BooleanSpace,
     ChoiceSpace,
@@ -32,6 +38,10 @@ def from_optuna(distributions: Mapping[str, Any]) -> dict[str, Space]:
         SpaceError: another kind of distribution.
     """
     kinds = require("optuna", "optuna").distributions
+    if not isinstance(distributions, Mapping):
+        raise SpaceError(
+            f"expected a dict of Optuna distributions, got {distributions!r}"
+        )
     space: dict[str, Space] = {}
     for name, item in distributions.items():
         if isinstance(item, kinds.CategoricalDistribution):
@@ -56,6 +66,8 @@ def to_optuna(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         SpaceError: a kind that Optuna does not have.
     """
     kinds = require("optuna", "optuna").distributions
+    if not isinstance(space, Mapping):
+        raise SpaceError(f"expected a dict of spaces for to_optuna, got {space!r}")
     out: dict[str, Any] = {}
     for key, node in space.items():
         name = f"{prefix}{key}"
@@ -66,6 +78,11 @@ def to_optuna(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return out
 
 
+def _last(low: float, step: float, n: int) -> float:
+    """The last of `n` values; in decimals, since Optuna drops what is not a multiple."""
+    return float(Decimal(str(low)) + (n - 1) * Decimal(str(step)))
+
+
 def _distribution(kinds: Any, name: str, node: Any) -> Any:
     if isinstance(node, FixedSpace):
         return kinds.CategoricalDistribution([plain_constant(node)])
@@ -74,6 +91,7 @@ def _distribution(kinds: Any, name: str, node: Any) -> Any:
     if isinstance(node, OrdinalSpace):
         return kinds.CategoricalDistribution(list(node.choices))
     if isinstance(node, DiscreteSpace):
+        # Exactly what decode_choices returns, since choices are found by equality.
         return kinds.CategoricalDistribution(node.values.tolist())
     step = getattr(node, "step", None)
     if type(node) in (QLinearSpace, QLogSpace):
@@ -81,12 +99,15 @@ def _distribution(kinds: Any, name: str, node: Any) -> Any:
         width = 1 if step is None else int(step)
         if not (isinstance(node, QLogSpace) and width > 1):
             log = isinstance(node, QLogSpace)
+            high -= (high - low) % width
             return kinds.IntDistribution(low, high, log=log, step=width)
     if type(node) in (LinearSpace, LogSpace):
         low, high = bounds_of(node)
         log = isinstance(node, LogSpace)
         if not (log and step is not None):
-            by = None if step is None else step.item()
+            by = None if step is None else shortest(step)
+            if by is not None:
+                high = _last(low, by, int(node.n_values()))
             return kinds.FloatDistribution(low, high, log=log, step=by)
     raise SpaceError(
         f"expected a space that Optuna has at {name!r}, got {node!r}; it has no such "

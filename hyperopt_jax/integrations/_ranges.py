@@ -18,6 +18,7 @@ from hyperopt_jax.spaces import (
     QLogSpace,
     Space,
 )
+from hyperopt_jax.spaces._layout import is_node
 
 
 def from_ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def from_ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:
     | anything else | a constant |
 
     Raises:
-        SpaceError: a tuple of another form, or an empty dict.
+        SpaceError: a tuple of another form, a set, or an empty dict.
 
     ```python
     from hyperopt_jax.integrations import from_ranges
@@ -48,8 +49,13 @@ def from_ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:
 def _read(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return from_ranges(value)
-    if isinstance(value, Space):
+    if is_node(value):
         return value
+    if isinstance(value, (set, frozenset)):
+        raise SpaceError(
+            f"expected a list for the choices of {name!r}, got {value!r}; a set has no "
+            f"order, which the indices of a choice need"
+        )
     if isinstance(value, list):
         is_switch = len(value) == 2 and value[0] is False and value[1] is True
         return BooleanSpace() if is_switch else ChoiceSpace(value)
@@ -93,6 +99,8 @@ def to_ranges(space: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SpaceError: a kind that has no such form.
     """
+    if not isinstance(space, Mapping):
+        raise SpaceError(f"expected a dict of spaces for to_ranges, got {space!r}")
     return {name: _write(name, node) for name, node in space.items()}
 
 
@@ -100,13 +108,13 @@ def _write(name: str, node: Any) -> Any:
     if isinstance(node, Mapping):
         return to_ranges(node)
     if isinstance(node, FixedSpace):
-        return plain_constant(node)
+        return node.constant if len(node.objects) else plain_numbers(node.value)
     if isinstance(node, BooleanSpace):
         return [False, True]
     if isinstance(node, OrdinalSpace):
         return list(node.choices)
     if isinstance(node, DiscreteSpace):
-        return np.asarray(node.values).tolist()
+        return plain_numbers(node.values)
     plain = type(node) in (LinearSpace, LogSpace, QLinearSpace, QLogSpace)
     if plain and node.step is None:
         low, high = bounds_of(node)
@@ -119,13 +127,24 @@ def _write(name: str, node: Any) -> Any:
 def bounds_of(space: LinearSpace) -> tuple[Any, Any]:
     """Both bounds as Python numbers, ints for whole numbers."""
     whole = isinstance(space, (QLinearSpace, QLogSpace))
-    low, high = space.lower_bound.item(), space.upper_bound.item()
-    return (int(low), int(high)) if whole else (low, high)
+    low, high = space.lower_bound, space.upper_bound
+    return (int(low), int(high)) if whole else (shortest(low), shortest(high))
+
+
+def shortest(number: Any) -> float:
+    """The number with the fewest digits that rounds to this one: 0.1 as it was written."""
+    return float(str(np.asarray(number)[()]))
+
+
+def plain_numbers(values: Any) -> Any:
+    """A number or an array as Python's own numbers, floats as they were written."""
+    array = np.asarray(values)
+    if not np.issubdtype(array.dtype, np.floating):
+        return array.tolist()
+    floats = [shortest(value) for value in array.ravel()]
+    return np.asarray(floats, np.float64).reshape(array.shape).tolist()
 
 
 def plain_constant(space: FixedSpace) -> Any:
     """A constant as Python's own number where it is one."""
-    if len(space.objects):
-        return space.constant
-    array = np.asarray(space.value)
-    return array.item() if array.ndim == 0 else array.tolist()
+    return space.constant if len(space.objects) else np.asarray(space.value).tolist()

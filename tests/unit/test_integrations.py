@@ -1,5 +1,6 @@
 """Grammars of other libraries, in and out, each against the real package."""
 
+import contextlib
 import subprocess
 import sys
 from typing import ClassVar
@@ -28,8 +29,10 @@ from hyperopt_jax.integrations import (
 from hyperopt_jax.spaces import (
     BooleanSpace,
     ChoiceSpace,
+    Condition,
     ConditionalSpace,
     ConstrainedSpace,
+    DependentSpace,
     DiscreteSpace,
     FixedSpace,
     LinearSpace,
@@ -76,6 +79,25 @@ class TestRanges:
             from_ranges({"x": bad})
         with pytest.raises(SpaceError, match="'x'"):
             to_ranges({"x": PermutationSpace(3)})
+
+    def test_a_space_of_any_kind_stays_itself(self):
+        model = ConditionalSpace({"a": {"C": LogSpace(1e-2, 1e2)}, "b": {}})
+        space = from_ranges({"m": model, "x": (0.0, 1.0), "n": QLinearSpace(1, 3)})
+        assert space["m"] is model
+        assert space["n"] == QLinearSpace(1, 3)
+        assert set(spaces.sample(space, KEY, 2)["m"]) == {"a", "b", "choice"}
+
+    @pytest.mark.parametrize(
+        "values", [{1, 2}, frozenset("ab"), set()], ids=["set", "frozen", "empty"]
+    )
+    def test_a_set_is_no_choice(self, values):
+        with pytest.raises(SpaceError, match="list for the choices of 'x'"):
+            from_ranges({"x": values})
+
+    def test_floats_are_written_as_they_were_given(self):
+        written = {"x": (0.1, 0.7), "lr": (1e-5, 1e-1, "log"), "eps": 0.3}
+        assert to_ranges(from_ranges(written)) == written
+        assert to_ranges({"d": DiscreteSpace([0.1, 0.2])}) == {"d": [0.1, 0.2]}
 
 
 class TestDomain:
@@ -134,6 +156,36 @@ class TestDomain:
         assert Domain.deserialise(domain.serialise()) == domain
 
     @pytest.mark.parametrize(
+        "values",
+        [
+            {(1, 2), (3, 4)},
+            {(1, 2), (3,)},
+            {((1, 2), "a"), None},
+            {np.int64(10), np.int64(9)},
+            {np.float32(0.5), 2},
+        ],
+        ids=["equal", "ragged", "nested", "whole", "float"],
+    )
+    def test_sets_of_tuples_and_of_numpys_numbers(self, values):
+        domain = Domain({"a": values})
+        has_tuples = any(isinstance(value, tuple) for value in values)
+        kind = ChoiceSpace if has_tuples else DiscreteSpace
+        assert isinstance(domain.space["a"], kind)
+        assert {config["a"] for config in domain} == values
+        back = Domain.deserialise(domain.serialise())
+        assert back == domain
+        assert hash(back) == hash(domain)
+        assert back.space == domain.space or kind is DiscreteSpace
+
+    def test_objects_have_no_text(self):
+        with pytest.raises(SpaceError, match="to serialise"):
+            Domain({"a": {len, max}}).serialise()
+
+    def test_an_empty_domain_has_one_configuration(self):
+        assert list(Domain({})) == [{}]
+        assert Domain({"net": {}}).sample(KEY) == {"net": {}}
+
+    @pytest.mark.parametrize(
         "spec",
         [{"a": [1.0]}, {"a": [2, 1]}, {"a": set()}, {"a": 3}, {1: [0, 1]}],
         ids=str,
@@ -190,14 +242,32 @@ class TestAutoGL:
             config = imported.decode(one)
             n = int(one["n"])
             assert len(config["hidden"]) == n - 1
-            kept = [bool(mask[f"hidden_{i}"][row]) for i in range(3)]
-            # The last entry is never kept, which no condition on n can say.
-            assert kept[:2] == [n > 1, n > 2]
+            kept = [bool(mask[f"hidden_{i}"][row]) for i in range(2)]
+            assert kept == [n > 1, n > 2]
+            # The last entry is never kept.
+            assert "hidden_2" not in one
             assert set(config) == {"n", "hidden", "lr", "k", "act", "seed"}
             assert config["k"] in (2, 4.5, 8)
             assert config["act"] in ("a", None)
             assert config["seed"] == 3
             assert all(8 <= h <= 64 for h in config["hidden"])
+
+    @pytest.mark.parametrize(
+        ("n", "length", "longest"),
+        [((2, 4), 5, 3), ((1, 1), 3, 0), ((3, 3), 5, 2), ((4, 6), 2, 2)],
+        ids=str,
+    )
+    def test_entries_that_are_never_kept_are_no_parameters(self, n, length, longest):
+        parent = self.CONFIG[0] | {"minValue": n[0], "maxValue": n[1]}
+        item = self.CONFIG[1] | {"length": length, "minValue": 8}
+        imported = from_autogl([parent, item, self.CONFIG[2]])
+        params = spaces.sample(imported.space, KEY, 20)
+        hidden = {name for name in params if name.startswith("hidden")}
+        assert hidden == {f"hidden_{i}" for i in range(longest)}
+        for row in range(20):
+            one = jax.tree.map(lambda leaf, row=row: leaf[row], params)
+            kept = imported.decode(one)["hidden"]
+            assert len(kept) == min(length, int(one["n"]) - 1)
 
     def test_parts_of_a_model(self):
         imported = from_autogl({"encoder": self.CONFIG, "decoder": self.CONFIG[2:3]})
@@ -223,6 +293,10 @@ class TestAutoGL:
             ({"scalingType": "EXP"}, "LINEAR or LOG"),
             ({"type": "DISCRETE", "feasiblePoints": "1,__import__('os')"}, "numbers"),
             ({"type": "CATEGORICAL"}, "feasiblePoints"),
+            ({"type": "DISCRETE", "feasiblePoints": [1, "a"]}, "an order"),
+            ({"type": "DISCRETE", "feasiblePoints": 3}, "an order"),
+            ({"minValue": "a"}, "minValue and maxValue of 'n'"),
+            ({"maxValue": None}, "minValue and maxValue of 'n'"),
         ],
     )
     def test_bad_dicts(self, change, message):
@@ -230,6 +304,25 @@ class TestAutoGL:
             from_autogl([self.CONFIG[0] | change])
         with pytest.raises(SpaceError, match="cutPara"):
             from_autogl([self.CONFIG[1]])
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"minValue": [1, 2]}, "one number or 3 for minValue of 'hidden'"),
+            ({"maxValue": []}, "one number or 3 for maxValue of 'hidden'"),
+            ({"maxValue": [64, 64, "a"]}, "numbers for minValue and maxValue"),
+            ({"length": "many"}, "whole number for length"),
+            ({"length": -1}, "length >= 0"),
+        ],
+    )
+    def test_bad_lists(self, change, message):
+        with pytest.raises(SpaceError, match=message):
+            from_autogl([self.CONFIG[0], self.CONFIG[1] | change])
+
+    @pytest.mark.parametrize("read", [from_autogl, from_hps])
+    def test_what_is_no_list(self, read):
+        with pytest.raises(SpaceError, match="expected a list"):
+            read(3)
 
 
 class TestOptuna:
@@ -249,16 +342,34 @@ class TestOptuna:
         assert space["n"] == QLinearSpace(1, 8)
         assert space["s"].points().tolist() == [1, 5, 9]
         back = to_optuna(space)
-        for name in ("p", "q", "n", "w", "s", "act"):
+        for name in set(given) - {"one"}:
             assert back[name] == given[name], name
-        # The bounds of a search are single precision.
-        assert back["lr"].low == np.float32(1e-5)
         params = spaces.sample(space, KEY, 20)
         for config in spaces.decode_choices(space, params):
             for name, distribution in given.items():
                 internal = distribution.to_internal_repr(config[name])
                 near = name == "lr" or distribution._contains(internal)
                 assert near, (name, config[name])
+
+    @pytest.mark.parametrize(
+        ("low", "high", "step"),
+        [(0, 1, 0.1), (0.1, 0.7, 0.2), (-0.3, 0.3, 0.05), (1e-3, 9e-3, 1e-3)],
+    )
+    def test_a_stepped_range_keeps_its_last_value(self, low, high, step):
+        d = pytest.importorskip("optuna").distributions
+        given = {"x": d.FloatDistribution(low, high, step=step)}
+        assert to_optuna(from_optuna(given)) == given
+
+    def test_a_range_ends_with_its_last_value(self):
+        d = pytest.importorskip("optuna").distributions
+        space = {
+            "x": LinearSpace(0.0, 1.0, step=0.3),
+            "n": QLinearSpace(1, 10, step=4),
+        }
+        assert to_optuna(space) == {
+            "x": d.FloatDistribution(0.0, 0.9, step=0.3),
+            "n": d.IntDistribution(1, 9, step=4),
+        }
 
     def test_what_optuna_lacks(self):
         pytest.importorskip("optuna")
@@ -270,6 +381,13 @@ class TestOptuna:
                 to_optuna({"x": space})
         with pytest.raises(SpaceError, match="'x'"):
             from_optuna({"x": 3})
+        with pytest.raises(SpaceError, match="dict of Optuna"):
+            from_optuna(3)
+        for root in (LinearSpace(0.0, 1.0), [LinearSpace(0.0, 1.0)], None):
+            with pytest.raises(SpaceError, match="dict of spaces"):
+                to_optuna(root)
+            with pytest.raises(SpaceError, match="dict of spaces"):
+                to_ranges(root)
 
 
 def configspace():
@@ -330,15 +448,10 @@ class TestConfigSpace:
             legal.check_valid_configuration()
         return mask
 
-    def test_samples_are_legal_and_active_alike(self):
-        cs = configspace()
-        space = from_configspace(cs)
-        assert space == from_configspace(configspace())
-        mask = self.check_samples(cs, space)
-        assert 0 < mask["coef"].sum() < 200
-        # And the other way: what it samples is contained.
-        inner = space.space.space
-        for config in cs.sample_configuration(100):
+    @staticmethod
+    def check_contained(cs, space, inner, n):
+        """Every configuration that `cs` samples is one of the space."""
+        for config in cs.sample_configuration(n):
             values = dict(config)
             params = {
                 name: jnp.asarray(
@@ -351,6 +464,15 @@ class TestConfigSpace:
                 for name, own in inner.items()
             }
             assert bool(spaces.contains(space, params).all()), values
+
+    def test_samples_are_legal_and_active_alike(self):
+        cs = configspace()
+        space = from_configspace(cs)
+        assert space == from_configspace(configspace())
+        mask = self.check_samples(cs, space)
+        assert 0 < mask["coef"].sum() < 200
+        # And the other way: what it samples is contained.
+        self.check_contained(cs, space, space.space.space, 100)
 
     def test_there_and_back(self):
         cs = configspace()
@@ -380,8 +502,110 @@ class TestConfigSpace:
             assert ("model/a/C" in config) == (config["model/choice"] == "a")
             assert ("layers/values/w/1" in config) == (config["layers/length"] == 2)
 
+    @pytest.mark.parametrize(
+        ("left", "right", "relation", "legal"),
+        [
+            (["x", "y", "z"], ["z", "y", "x"], "Equals", ("x", "z")),
+            (["x", "y", "z"], ["z", "y", "x"], "GreaterThan", ("x", "z")),
+            ((1, 5, 9), (3, 7, 8), "LessThan", (9, 3)),
+            ((1, 5, 9), (3, 7, 8), "GreaterThan", (1, 8)),
+            ((1, 5, 9), None, "LessThan", (9, 2)),
+            (None, [4, 2], "Equals", (3, 4)),
+            (["x", 3], None, "Equals", ("x", 1)),
+            (["x", 3], [3, "x"], "Equals", ("x", 3)),
+        ],
+        ids=str,
+    )
+    def test_relations_compare_values_and_not_indices(
+        self, left, right, relation, legal
+    ):
+        CS = pytest.importorskip("ConfigSpace")
+
+        def made(name, values, default):
+            if values is None:
+                return CS.UniformIntegerHyperparameter(name, 1, 9, default)
+            if isinstance(values, list):
+                return CS.CategoricalHyperparameter(name, values, default_value=default)
+            return CS.OrdinalHyperparameter(name, values, default)
+
+        a, b = made("a", left, legal[0]), made("b", right, legal[1])
+        cs = CS.ConfigurationSpace(seed=0)
+        cs.add([a, b])
+        cs.add(getattr(CS, f"Forbidden{relation}Relation")(a, b))
+        space = from_configspace(cs)
+        self.check_samples(cs, space)
+        # Nothing that is legal is lost.
+        self.check_contained(cs, space, space.space, 60)
+
+    def test_clauses_on_a_constant_of_text(self):
+        CS = pytest.importorskip("ConfigSpace")
+        cs = CS.ConfigurationSpace(seed=0)
+        c = CS.Constant("c", "x")
+        n = CS.UniformIntegerHyperparameter("n", 1, 3)
+        a = CS.CategoricalHyperparameter("a", ["y", "x"])
+        cs.add([c, n, a])
+        clauses = CS.ForbiddenEqualsClause(c, "x"), CS.ForbiddenEqualsClause(n, 3)
+        cs.add(CS.ForbiddenAndConjunction(*clauses))
+        cs.add(CS.ForbiddenEqualsRelation(c, a))
+        space = from_configspace(cs)
+        mask = self.check_samples(cs, space, 30)
+        assert mask["a"].all()
+        assert to_configspace(space).forbidden_clauses == cs.forbidden_clauses
+
+    def test_an_order_between_names_and_numbers_is_refused(self):
+        CS = pytest.importorskip("ConfigSpace")
+        a = CS.CategoricalHyperparameter("a", ["x", "y"])
+        for b in (
+            CS.UniformIntegerHyperparameter("b", 1, 9),
+            CS.CategoricalHyperparameter("b", [1, 2]),
+        ):
+            cs = CS.ConfigurationSpace(seed=0)
+            cs.add([a, b])
+            # ConfigSpace keeps the clause, but cannot compare its defaults.
+            with contextlib.suppress(TypeError):
+                cs.add(CS.ForbiddenLessThanRelation(a, b))
+            with pytest.raises(SpaceError, match="on 'a' and 'b'"):
+                from_configspace(cs)
+
+    @pytest.mark.parametrize(
+        ("parent", "low", "high"),
+        [
+            (DiscreteSpace([8, 1, 4]), 2, None),
+            (DiscreteSpace([0.1, 0.4, 0.2]), None, 0.3),
+            (OrdinalSpace(["s", "m", "l"]), 1, None),
+            (ChoiceSpace(["s", "m", "l"]), 1, 1.5),
+            (BooleanSpace(), 1, None),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_an_interval_of_listed_values_goes_out(self, parent, low, high):
+        pytest.importorskip("ConfigSpace")
+        space = DependentSpace(
+            {"p": parent, "x": LinearSpace(0.0, 1.0)},
+            {"x": Condition("p", low=low, high=high)},
+        )
+        self.check_samples(to_configspace(space), space, 30)
+        for nothing in (
+            Condition("p", low=-5),
+            Condition("p", low=50),
+            Condition("p", low=50, high=50),
+        ):
+            wrong = DependentSpace(space.space, {"x": nothing})
+            with pytest.raises(SpaceError, match="some values of 'p' pass"):
+                to_configspace(wrong)
+
+    def test_a_condition_on_a_listed_float_goes_out(self):
+        pytest.importorskip("ConfigSpace")
+        space = DependentSpace(
+            {"p": DiscreteSpace([0.1, 0.2, 0.4]), "x": LinearSpace(0.0, 1.0)},
+            {"x": Condition("p", is_in=[0.1, 0.4])},
+        )
+        self.check_samples(to_configspace(space), space, 30)
+
     def test_what_it_lacks(self):
         pytest.importorskip("ConfigSpace")
+        with pytest.raises(SpaceError, match="expected a ConfigSpace"):
+            from_configspace(3)
         with pytest.raises(SpaceError, match="at 'x'"):
             to_configspace({"x": PermutationSpace(3)})
         space = ConstrainedSpace({"x": QLinearSpace(0, 3)}, lambda p: p["x"] > 1)
