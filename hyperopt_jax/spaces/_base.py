@@ -113,7 +113,12 @@ class Space(eqx.Module):
     def contains(self, value: Any) -> Bool[Array, "..."]:
         """Which of `value`, with any leading axes, are values of this space."""
         value = jnp.asarray(value)
-        same = jnp.asarray(self.transform(value)).astype(value.dtype) == value
+        moved = jnp.asarray(self.transform(value)).astype(value.dtype)
+        same = moved == value
+        if self.is_discrete and jnp.issubdtype(value.dtype, jnp.floating):
+            # Nine steps of 0.1 are not 0.9 to the last digit.
+            eps = float(jnp.finfo(jnp.result_type(float)).eps)
+            same = same | (jnp.abs(moved - value) <= 4 * eps * jnp.abs(value))
         return jnp.all(same, axis=tuple(range(same.ndim - len(self.shape), same.ndim)))
 
     def sample(
@@ -138,7 +143,8 @@ class Space(eqx.Module):
         arrays, structure = jax.tree.flatten(self)
         if not is_concrete(arrays):
             return hash(structure)
-        return hash((structure, tuple(np.asarray(a).tobytes() for a in arrays)))
+        # Of the numbers and not their bytes: 0.0 equals -0.0.
+        return hash((structure, tuple(tuple(np.ravel(a).tolist()) for a in arrays)))
 
 
 class CompositeSpace(eqx.Module):

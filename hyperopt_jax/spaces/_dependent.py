@@ -208,5 +208,6 @@ def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
             raise SpaceError(
                 f"expected values that {parent!r} can have, got {values!r}"
             )
-        numbers = [float(value) for value in values]
+        # What a search proposes, which may be a digit beside what was written.
+        numbers = [float(space.transform(v) if known else v) for v in values]
     return [Literal(leaf, number, number) for number in numbers]

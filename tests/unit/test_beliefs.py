@@ -36,7 +36,7 @@ class TestPosterior:
     def test_goes_through_noise_free_results_in_their_units(self, maximize):
         state, search, params, results = studied(maximize=maximize)
         mean, std = search.posterior(state, params)
-        # The bad side is winsorised, so the good half is what must agree.
+        # Of the worst results only the rank counts, so the good half must agree.
         good = results > jnp.median(results)
         good = good if maximize else ~good
         np.testing.assert_allclose(mean[good], results[good], atol=15)

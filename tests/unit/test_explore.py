@@ -15,35 +15,37 @@ TWO_BRANCHES = hj.ConditionalSpace(
 )
 
 
-def proposals(n_failures, n=100, **settings):
+def proposals(n_failures, n=400, **settings):
     """Where the next trial goes, over keys, that many trials after the best one."""
     state, search = hj.BayesianSearch.tuned(
         UNIT, 20, n_parallel=1, n_local=0, n_warmup=1, **settings
     )
-    x = jnp.concatenate([jnp.array([0.3]), jnp.linspace(0.22, 0.29, n_failures)])
+    # The same trials in another order, so that all cases are one program.
+    x = jnp.roll(jnp.append(jnp.linspace(0.22, 0.29, 8), 0.3), -n_failures)
     state = search.update_state(state, KEY, -((x - 0.3) ** 2), {"x": x})
     keys = jax.random.split(KEY, n)
     return jax.vmap(lambda key: search.get_next_params(state, key)["x"][0])(keys)
 
 
-@pytest.mark.parametrize("n_failures", [4, 5, 8])
-def test_greedy_trials_are_those_of_a_search_that_never_explores(n_failures):
-    assert jnp.array_equal(
-        proposals(n_failures, n=10, n_greedy=2), proposals(n_failures, n=10)
-    )
+@pytest.mark.slow
+def test_greedy_trials_are_those_of_a_search_that_never_explores():
+    for n_failures in (4, 5, 8):
+        greedy, plain = proposals(n_failures, n_greedy=2), proposals(n_failures)
+        assert jnp.array_equal(greedy, plain)
 
 
 def test_one_trial_is_after_a_large_improvement():
     greedy, asking = (np.median(proposals(n, n_greedy=2)) for n in (5, 6))
-    assert abs(asking - 0.3) > abs(greedy - 0.3) + 0.05
+    assert abs(asking - 0.3) > abs(greedy - 0.3) + 0.02
 
 
 def test_one_trial_is_drawn_at_random():
-    drawn = np.asarray(proposals(7, n=400, n_greedy=2))
+    drawn = np.asarray(proposals(7, n_greedy=2))
     assert kstest(drawn, "uniform").pvalue > 1e-3
-    assert kstest(np.asarray(proposals(8, n=400, n_greedy=2)), "uniform").pvalue < 1e-9
+    assert kstest(np.asarray(proposals(8, n_greedy=2)), "uniform").pvalue < 1e-9
 
 
+@pytest.mark.slow
 def test_drawn_trials_do_not_repeat_in_a_finite_space():
     space = hj.ConditionalSpace({"a": {"n": hj.QLinearSpace(1, 5)}, "b": {}, "c": {}})
     state, search = hj.BayesianSearch.tuned(space, 7, n_parallel=1, n_greedy=0)

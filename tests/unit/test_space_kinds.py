@@ -16,6 +16,8 @@ from hyperopt_jax.spaces import (
     BooleanSpace,
     ChoiceSpace,
     Codec,
+    Condition,
+    DependentSpace,
     FixedSpace,
     LinearSpace,
     LogitSpace,
@@ -30,6 +32,7 @@ from hyperopt_jax.spaces import (
     SimplexSpace,
     SubsetSpace,
     VectorSpace,
+    active,
     from_json,
     n_groups,
     n_points,
@@ -314,6 +317,22 @@ def test_constants_pass_through():
     assert ravel(space, params).shape == (2, 1)
     lowered = jax.vmap(lambda v: Codec({"f": FixedSpace(v), "x": space["lr"]}).n_params)
     assert lowered(jnp.zeros(2)).tolist() == [3 - 1] * 2
+
+
+def test_values_of_a_step_as_people_write_them():
+    space = {"x": LinearSpace(0.0, 1.0, step=0.1), "y": LinearSpace(0.0, 1.0)}
+    written = [i / 10 for i in range(11)]
+    assert all(bool(space["x"].contains(value)) for value in written)
+    assert not bool(space["x"].contains(0.90001))
+    for i, value in enumerate(written):
+        dependent = DependentSpace(space, {"y": Condition("x", is_in=[value])})
+        proposed = space["x"].points()[i]
+        assert bool(active(dependent, {"x": proposed, "y": 0.5})["y"])
+
+
+def test_spaces_that_are_equal_have_one_hash():
+    assert LinearSpace(-0.0, 1.0) == LinearSpace(0.0, 1.0)
+    assert hash(LinearSpace(-0.0, 1.0)) == hash(LinearSpace(0.0, 1.0))
 
 
 def test_sizes_may_be_numpy_integers():
