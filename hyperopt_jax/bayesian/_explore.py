@@ -2,9 +2,9 @@
 
 A branch of a conditional space that began badly looks flat to a Gaussian process, and
 expected improvement would then refine what it has for ever. So after `n_greedy` trials
-without an improvement two explore: the first one asks for a large improvement (Jones
-2001, section 7: several targets), the second one is drawn at random, whatever the model
-says (Hutter et al. 2011, SMAC).
+without an improvement two explore: the first one asks for a large improvement (one of
+several targets: Jones 2001), the second one is drawn at random, whatever the model says
+(Hutter et al. 2011, SMAC).
 """
 
 from jaxtyping import Array, Bool, Int

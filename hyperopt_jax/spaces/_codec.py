@@ -269,11 +269,11 @@ class Codec(eqx.Module):
             return jnp.ones(X.shape, bool)
         return self._active_values(X)[:, self._scope_of("values")]
 
-    def scope_is_active(self, X: Float[Array, "n c"], scope: int) -> Bool[Array, " n"]:
-        """In which rows the parts with this scope are active."""
+    def active_scopes(self, X: Float[Array, "n c"]) -> Bool[Array, "n s"]:
+        """In which rows the parts with each scope are active."""
         if self.activity is None:
-            return jnp.ones(X.shape[0], bool)
-        return self._active_values(X)[:, scope]
+            return jnp.ones((X.shape[0], 1), bool)
+        return self._active_values(X)
 
     def _encode(self, X: Float[Array, "n c"]) -> Float[Array, "n d"]:
         return self._by_kind(lambda space, x: space.encode(x), X, "values", "places")

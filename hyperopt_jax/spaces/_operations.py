@@ -106,7 +106,7 @@ def active(space: PyTree, params: PyTree) -> PyTree:
         else:
             # A constant has no column; it is as active as the branch that it is in.
             part = jnp.broadcast_to(
-                codec.scope_is_active(X, leaf.scopes[0])[
+                codec.active_scopes(X)[:, leaf.scopes[0]][
                     (...,) + (None,) * len(leaf.space.shape)
                 ],
                 (X.shape[0], *leaf.space.shape),

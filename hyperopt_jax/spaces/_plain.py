@@ -44,10 +44,8 @@ def _value(space: Space, value: Any) -> Any:
     entry = space
     while isinstance(entry, VectorSpace):
         entry = entry.space
-    if isinstance(space, VectorSpace) and isinstance(entry, OrdinalSpace):
-        return entry.value(np.asarray(value))
-    if isinstance(space, OrdinalSpace):
-        return space.value(int(value))
+    if isinstance(entry, OrdinalSpace):
+        return entry.value(int(value) if entry is space else np.asarray(value))
     return _number(value)
 
 
@@ -67,12 +65,12 @@ def _entries(space: ListSpace, params: PyTree) -> list[Any]:
 def _active_names(space: DependentSpace, params: PyTree) -> list[str]:
     """The names in `space` of which something is active."""
     codec = Codec(space)
-    X = ravel(space, params)
+    active = np.asarray(codec.active_scopes(ravel(space, params)))[0]
     scopes = iter(codec.scopes)
     kept = []
     for name in sorted(space.space):
-        own = {s for _ in jax.tree.leaves(params[name]) for s in next(scopes)}
-        if any(bool(codec.scope_is_active(X, s)[0]) for s in own):
+        own = [s for _ in jax.tree.leaves(params[name]) for s in next(scopes)]
+        if active[own].any():
             kept.append(name)
     return kept
 
