@@ -217,10 +217,17 @@ class Host:
         session = self.session(task, seed)
         rng = np.random.default_rng(seed)
         points = []
-        for _ in range(task.n_trials):
-            points.append(session.ask())
-            session.tell(points[-1], task.concrete(points[-1], rng))
+        for _ in range(-(-task.n_trials // task.n_parallel)):
+            batch = [session.ask() for _ in range(task.n_parallel)]
+            for point in batch:
+                session.tell(point, task.concrete(point, rng))
+            points += batch
         return np.stack(points)
+
+
+def _one_at_a_time(task):
+    if task.n_parallel > 1:
+        raise NotImplementedError("raced one trial at a time only")
 
 
 class _Optuna:
@@ -237,11 +244,13 @@ class _Optuna:
         self.preload([], [])
 
     def ask(self):
-        self.trial = self.study.ask(self.distributions)
-        return np.array([self.trial.params[name] for name in self.distributions])
+        # A trial runs until it is told, so a sampler sees the others of its batch.
+        self.running.append(self.study.ask(self.distributions))
+        params = self.running[-1].params
+        return np.array([params[name] for name in self.distributions])
 
     def tell(self, point, result):
-        self.study.tell(self.trial, result)
+        self.study.tell(self.running.pop(0), result)
 
     def preload(self, points, results):
         self.start = [
@@ -258,6 +267,7 @@ class _Optuna:
         """A study with the first trials only; what the sampler has learnt, it keeps."""
         self.study = self.optuna.create_study(sampler=self.sampler)
         self.study.add_trials(self.start)
+        self.running = []
 
 
 class _Bayex:
@@ -266,6 +276,7 @@ class _Bayex:
     n_startup = 10
 
     def __init__(self, task, seed):
+        _one_at_a_time(task)
         self.optimizer = _bayex_optimizer(task.bounds)
         self.keys = iter(list(jax.random.split(jax.random.key(seed), 1000)))
         self.startup = list(task.sample(self.n_startup, seed)[0])
@@ -320,6 +331,7 @@ class _BoTorch:
         import botorch  # noqa: F401 (a missing package should fail here)
         import torch
 
+        _one_at_a_time(task)
         self.task, self.seed = task, int(seed)
         self.n_startup = max(5, len(task.bounds) + 1)
         torch.manual_seed(self.seed)
@@ -382,14 +394,17 @@ class _Nevergrad:
             shape=task.lows.shape, lower=task.lows, upper=task.highs
         )
         box.random_state.seed(int(seed))
-        self.optimizer = nevergrad.optimizers.NGOpt(box, budget=task.n_trials)
+        self.optimizer = nevergrad.optimizers.NGOpt(
+            box, budget=task.n_trials, num_workers=task.n_parallel
+        )
+        self.running = []
 
     def ask(self):
-        self.candidate = self.optimizer.ask()
-        return np.array(self.candidate.value)
+        self.running.append(self.optimizer.ask())
+        return np.array(self.running[-1].value)
 
     def tell(self, point, result):
-        self.optimizer.tell(self.candidate, result)
+        self.optimizer.tell(self.running.pop(0), result)
 
     def preload(self, points, results):
         raise NotImplementedError("not raced on the clock")

@@ -39,6 +39,7 @@ def options():
     add("--trials", type=int, help="trials a study (60)")
     add("--problems", nargs="+", help="class names, such as Branin (all)")
     add("--contenders", nargs="+", choices=CONTENDERS, help="(all)")
+    add("--batch", type=int, default=1, help="trials asked for at once (1)")
     add("--noise", type=float, default=0.0, help="share of the values' spread (0)")
     add("--move", type=int, default=0, metavar="SEED", help="of the moves (0)")
     add("--published", action="store_true", help="problems as published, not moved")
@@ -96,11 +97,11 @@ def make_task(problem, args):
     with jax.enable_x64(True):  # an instance may be in double precision
         low, high = problem.lower.tolist(), problem.upper.tolist()
     bounds = tuple(zip(low, high, strict=True))
-    task = Task(problem.value, bounds, args.trials)
+    task = Task(problem.value, bounds, args.trials, args.batch)
     if not args.noise:
         return task
     spread = float(np.std(task.sample(1000, seed=0)[1]))
-    return Task(problem.value, bounds, args.trials, noise=args.noise * spread)
+    return replace(task, noise=args.noise * spread)
 
 
 def regrets(problem, points):

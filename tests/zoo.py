@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 import hyperopt_jax as hj
+from tests.user_kinds import Direction, PowersOfTwo
 
 
 class SearchRow(NamedTuple):
@@ -85,6 +86,8 @@ SPACES = {
     "simplex": lambda: hj.SimplexSpace(3),
     "permutation": lambda: hj.PermutationSpace(4),
     "subset": lambda: hj.SubsetSpace(5, 2),
+    "user-written": lambda: Direction(),
+    "user-written-discrete": lambda: PowersOfTwo(2, 5),
 }
 
 COMPOSITES = {

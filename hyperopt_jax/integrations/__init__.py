@@ -10,6 +10,8 @@ from hyperopt_jax.integrations._autogl import (
     RangeHP as RangeHP,
     from_autogl as from_autogl,
     from_hps as from_hps,
+    to_autogl as to_autogl,
+    to_hps as to_hps,
 )
 from hyperopt_jax.integrations._configspace import (
     from_configspace as from_configspace,

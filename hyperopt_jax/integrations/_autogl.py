@@ -8,14 +8,24 @@ from jaxtyping import PyTree
 
 from hyperopt_jax._checks import check_int
 from hyperopt_jax.errors import SettingError, SpaceError
-from hyperopt_jax.integrations._ranges import number_space, plain_constant
+from hyperopt_jax.integrations._ranges import (
+    bounds_of,
+    is_range,
+    number_space,
+    plain_constant,
+    plain_numbers,
+)
 from hyperopt_jax.spaces import (
+    BooleanSpace,
     ChoiceSpace,
     Condition,
     DependentSpace,
+    DiscreteSpace,
     FixedSpace,
+    LogSpace,
     OrdinalSpace,
     Space,
+    VectorSpace,
     decode_choices,
 )
 
@@ -82,6 +92,32 @@ def from_hps(hps: Sequence[Any]) -> dict[str, Space]:
             )
         _add(space, hp.name, hp.space)
     return space
+
+
+def to_hps(space: Mapping[str, Any]) -> list[Any]:
+    """The list that `from_hps` reads, from a flat dict of its kinds.
+
+    Raises:
+        SpaceError: a kind that has no such object.
+
+    ```python
+    from hyperopt_jax.integrations import to_hps
+
+    to_hps({"lr": LogSpace(0.001, 0.5)})  # [LogRangeHP("lr", 0.001, 0.5)]
+    ```
+    """
+    return [_as_hp(name, own) for name, own in _items(space, "to_hps")]
+
+
+def _as_hp(name: str, own: Any) -> Any:
+    if type(own) is ChoiceSpace:
+        return ChoiceHP(name, list(own.choices))
+    if is_range(own):
+        is_log = isinstance(own, LogSpace)
+        return (LogRangeHP if is_log else RangeHP)(name, *bounds_of(own))
+    raise SpaceError(
+        f"expected ranges of numbers and choices for to_hps, got {own!r} at {name!r}"
+    )
 
 
 class Imported(NamedTuple):
@@ -157,6 +193,64 @@ def from_autogl(config: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Impo
     when = _conditions(space, lists)
     whole = DependentSpace(space, when) if when else space
     return Imported(whole, lambda params: _decoded(whole, lists, params))
+
+
+def to_autogl(space: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The dicts that `from_autogl` reads, from a flat dict of spaces.
+
+    Ranges become DOUBLE and INTEGER, ordered values DISCRETE, choices and switches
+    CATEGORICAL, constants FIXED, and a row of numbers (a `VectorSpace`) NUMERICAL_LIST.
+
+    Raises:
+        SpaceError: a kind that has no such form.
+
+    ```python
+    from hyperopt_jax.integrations import to_autogl
+
+    to_autogl({"lr": LogSpace(0.001, 0.5), "act": ChoiceSpace(["relu", "tanh"])})
+    ```
+    """
+    return [
+        {"parameterName": name, **_as_entry(name, own)}
+        for name, own in _items(space, "to_autogl")
+    ]
+
+
+def _as_entry(name: str, own: Any) -> dict[str, Any]:
+    if is_range(own):
+        low, high = bounds_of(own)
+        scaling = "LOG" if isinstance(own, LogSpace) else "LINEAR"
+        kind = "INTEGER" if isinstance(low, int) else "DOUBLE"
+        ends = {"minValue": low, "maxValue": high}
+        return {"type": kind, **ends, "scalingType": scaling}
+    if isinstance(own, FixedSpace):
+        return {"type": "FIXED", "value": plain_constant(own)}
+    if isinstance(own, BooleanSpace):
+        return {"type": "CATEGORICAL", "feasiblePoints": [False, True]}
+    if isinstance(own, ChoiceSpace):
+        return {"type": "CATEGORICAL", "feasiblePoints": list(own.choices)}
+    if isinstance(own, OrdinalSpace):
+        return {"type": "DISCRETE", "feasiblePoints": list(own.choices)}
+    if isinstance(own, DiscreteSpace):
+        values = sorted(plain_numbers(own.values))
+        return {"type": "DISCRETE", "feasiblePoints": values}
+    if isinstance(own, VectorSpace) and len(own.shape) == 1 and is_range(own.space):
+        number = _as_entry(name, own.space)
+        return {
+            **number,
+            "type": "NUMERICAL_LIST",
+            "numericalType": number["type"],
+            "length": own.shape[0],
+        }
+    raise SpaceError(
+        f"expected a space that such a dict can hold at {name!r}, got {own!r}"
+    )
+
+
+def _items(space: Any, purpose: str) -> Iterable[tuple[str, Any]]:
+    if not isinstance(space, Mapping):
+        raise SpaceError(f"expected a dict of spaces for {purpose}, got {space!r}")
+    return space.items()
 
 
 def _single(name: str, kind: str, item: Mapping[str, Any]) -> Space:

@@ -11,10 +11,16 @@ from jaxtyping import PRNGKeyArray
 
 from hyperopt_jax._checks import as_numbers
 from hyperopt_jax.errors import ParamsError, SpaceError
+from hyperopt_jax.integrations._ranges import bounds_of, plain_constant, plain_numbers
 from hyperopt_jax.spaces import (
+    BooleanSpace,
     ChoiceSpace,
     DiscreteSpace,
+    FixedSpace,
     LinearSpace,
+    LogSpace,
+    OrdinalSpace,
+    Space,
     decode_choices,
     enumerate_space,
     sample,
@@ -54,6 +60,21 @@ class Domain:
         if not isinstance(spec, Mapping):
             raise SpaceError(f"expected a dict or its text for Domain, got {spec!r}")
         self._spec = _checked(spec, ())
+
+    @classmethod
+    def from_space(cls, space: Mapping[str, Any]) -> "Domain":
+        """The domain of a nested dict of spaces: intervals, and sets of their values.
+
+        The scale of a range (its logarithm, say) and the order of choices are lost, as a
+        domain does not hold them.
+
+        Raises:
+            SpaceError: a space that is neither an interval of floats nor finite, or whose
+                choices cannot be in a set.
+        """
+        if not isinstance(space, Mapping):
+            raise SpaceError(f"expected a dict of spaces for Domain, got {space!r}")
+        return cls(_spec_of(space, ()))
 
     @property
     def space(self) -> dict[str, Any]:
@@ -147,7 +168,12 @@ class Domain:
         return Domain(_nested({**own, **more}))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Domain) and self.flatten() == other.flatten()
+        if not isinstance(other, Domain):
+            return NotImplemented
+        own, others = self.flatten(), other.flatten()
+        return own.keys() == others.keys() and all(
+            _alike(own[name], others[name]) for name in own
+        )
 
     def __hash__(self) -> int:
         # Of values and not of text, since 1 and 1.0 are equal.
@@ -160,6 +186,15 @@ class Domain:
 
     def __repr__(self) -> str:
         return f"Domain({self._spec!r})"
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two intervals or sets are equal; truth values are no numbers."""
+    return a == b and _switches(a) == _switches(b)
+
+
+def _switches(values: Any) -> set[bool]:
+    return {bool(v) for v in values if isinstance(v, (bool, np.bool_))}
 
 
 def _literal(text: str) -> Any:
@@ -231,6 +266,37 @@ def _as_json(value: Any) -> Any:
 def _as_tuple(value: Any) -> Any:
     """JSON's lists as the tuples that they were, which alone can be in a set."""
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+
+
+def _spec_of(space: Mapping[str, Any], path: Name) -> dict[str, Any]:
+    return {
+        name: _spec_of(own, (*path, name))
+        if isinstance(own, Mapping)
+        else _written(own, "/".join((*path, str(name))))
+        for name, own in space.items()
+    }
+
+
+def _written(own: Any, where: str) -> Any:
+    """One space as an interval or a set."""
+    if isinstance(own, OrdinalSpace):
+        try:
+            return set(own.choices)
+        except TypeError as error:
+            raise SpaceError(
+                f"expected choices that a set can hold at {where}, got {own!r}"
+            ) from error
+    if isinstance(own, BooleanSpace):
+        return {False, True}
+    if isinstance(own, FixedSpace):
+        return {plain_constant(own)}
+    if isinstance(own, Space) and own.is_discrete and own.shape == ():
+        return set(plain_numbers(own.points()))
+    if type(own) in (LinearSpace, LogSpace):
+        return list(bounds_of(own))
+    raise SpaceError(
+        f"expected an interval of floats or a finite space at {where}, got {own!r}"
+    )
 
 
 def _as_space(spec: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import PyTree
 
@@ -25,6 +26,7 @@ from hyperopt_jax.spaces import (
     QLogSpace,
     Space,
     VectorSpace,
+    sample,
 )
 from hyperopt_jax.spaces._layout import Layout, Literal, full_layout
 
@@ -48,10 +50,12 @@ def exported(
     out = library.ConfigurationSpace(name=name, seed=seed)
     made: dict[int, Any] = {}
     scoped = []
+    legal = _legal_values(space, flat)
     for i, leaf in enumerate(flat.leaves):
         own = "/".join(leaf.path)
         for entry, (label, kind) in enumerate(_entries(own, leaf.space)):
-            hp = _hyperparameter(library, label, kind)
+            default = None if legal is None else legal[i][entry]
+            hp = _hyperparameter(library, label, kind, default)
             made.setdefault(i, hp)
             scopes = leaf.scopes
             scoped.append((hp, scopes[entry * len(scopes) // _count(leaf.space)]))
@@ -87,19 +91,48 @@ def _count(space: Space) -> int:
     return len(_entries("", space))
 
 
-def _hyperparameter(library: Any, name: str, space: Space) -> Any:
+def _legal_values(space: PyTree, flat: Layout) -> list[list[Any]] | None:
+    """Values for each leaf, entry by entry, that satisfy the constraints together.
+
+    None without constraints. ConfigSpace takes the middle of each range for the default,
+    and refuses a clause that forbids it.
+    """
+    if not flat.rules:
+        return None
+    found = jax.tree.leaves(sample(space, jax.random.key(0), 1))
+    return [
+        [_own_value(leaf.space, value) for value in np.asarray(values).ravel()]
+        for leaf, values in zip(flat.leaves, found, strict=True)
+    ]
+
+
+def _own_value(space: Space, number: Any) -> Any:
+    """A number in the parameters as ConfigSpace holds it."""
+    while isinstance(space, VectorSpace):
+        space = space.space
+    if isinstance(space, FINITE):
+        return _listed(space, number)
+    if isinstance(space, FixedSpace) or not isinstance(space, LinearSpace):
+        return None
+    low, high = bounds_of(space)
+    return min(max(type(low)(number), low), high)
+
+
+def _hyperparameter(library: Any, name: str, space: Space, default: Any) -> Any:
+    start = {} if default is None else {"default_value": default}
     if isinstance(space, FixedSpace):
         return library.Constant(name, plain_constant(space))
     if isinstance(space, BooleanSpace):
-        return library.CategoricalHyperparameter(name, [False, True])
+        return library.CategoricalHyperparameter(name, [False, True], **start)
     if isinstance(space, ChoiceSpace):
-        return library.CategoricalHyperparameter(name, list(space.choices))
+        return library.CategoricalHyperparameter(name, list(space.choices), **start)
     if isinstance(space, OrdinalSpace):
-        return library.OrdinalHyperparameter(name, list(space.choices))
+        return library.OrdinalHyperparameter(name, list(space.choices), **start)
     if isinstance(space, DiscreteSpace):
-        return library.OrdinalHyperparameter(name, np.sort(space.values).tolist())
+        values = np.sort(space.values).tolist()
+        return library.OrdinalHyperparameter(name, values, **start)
     if isinstance(space, LinearSpace) and space.step is None:
-        found = _number(library, name, space)
+        found = _number(library, name, space, start)
         if found is not None:
             return found
     raise SpaceError(
@@ -108,17 +141,17 @@ def _hyperparameter(library: Any, name: str, space: Space) -> Any:
     )
 
 
-def _number(library: Any, name: str, space: LinearSpace) -> Any:
+def _number(library: Any, name: str, space: LinearSpace, start: dict) -> Any:
     low, high = bounds_of(space)
     if type(space) in (QLinearSpace, QLogSpace):
         log = isinstance(space, QLogSpace)
-        return library.UniformIntegerHyperparameter(name, low, high, log=log)
+        return library.UniformIntegerHyperparameter(name, low, high, log=log, **start)
     if type(space) in (LinearSpace, LogSpace):
         log = isinstance(space, LogSpace)
-        return library.UniformFloatHyperparameter(name, low, high, log=log)
+        return library.UniformFloatHyperparameter(name, low, high, log=log, **start)
     if isinstance(space, NormalSpace):
         mean, std = shortest(space.mean), shortest(space.std)
-        return library.NormalFloatHyperparameter(name, mean, std, low, high)
+        return library.NormalFloatHyperparameter(name, mean, std, low, high, **start)
     return None
 
 

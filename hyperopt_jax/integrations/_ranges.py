@@ -115,13 +115,18 @@ def _write(name: str, node: Any) -> Any:
         return list(node.choices)
     if isinstance(node, DiscreteSpace):
         return plain_numbers(node.values)
-    plain = type(node) in (LinearSpace, LogSpace, QLinearSpace, QLogSpace)
-    if plain and node.step is None:
+    if is_range(node):
         low, high = bounds_of(node)
         return (low, high, "log") if isinstance(node, LogSpace) else (low, high)
     raise SpaceError(
         f"expected a space that a dict of ranges can hold at {name!r}, got {node!r}"
     )
+
+
+def is_range(space: Any) -> bool:
+    """Whether a space is two bounds, perhaps on a logarithmic scale, and no more."""
+    kinds = LinearSpace, LogSpace, QLinearSpace, QLogSpace
+    return type(space) in kinds and space.step is None
 
 
 def bounds_of(space: LinearSpace) -> tuple[Any, Any]:

@@ -1,13 +1,13 @@
 """Parameters that count where others have certain values."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import PyTree
 
-from hyperopt_jax._checks import is_concrete
+from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces._base import CompositeSpace, Space
 from hyperopt_jax.spaces._choice import OrdinalSpace
@@ -31,7 +31,7 @@ class Condition(eqx.Module):
         low, high: numbers; without end by default.
 
     Raises:
-        SpaceError: neither values nor an interval, or both.
+        SpaceError: neither values nor an interval, or both; ends that are no numbers.
 
     ```python
     Condition("kernel", is_in=["rbf", "poly"]) & Condition("n_layers", low=2)
@@ -43,7 +43,7 @@ class Condition(eqx.Module):
     def __init__(
         self,
         parent: str,
-        is_in: Sequence[Any] | None = None,
+        is_in: Iterable[Any] | None = None,
         low: float | None = None,
         high: float | None = None,
     ):
@@ -51,14 +51,16 @@ class Condition(eqx.Module):
             raise SpaceError(
                 f"expected is_in, or low and high, for a Condition on {parent!r}"
             )
-        if is_in is not None and len(is_in) == 0:
-            raise SpaceError(f"expected at least one value in Condition on {parent!r}")
-        interval = (
-            -np.inf if low is None else float(low),
-            np.inf if high is None else float(high),
-        )
+        if isinstance(is_in, str) or not isinstance(is_in, Iterable | None):
+            raise SpaceError(
+                f"expected a list of values for is_in of a Condition on {parent!r}, got "
+                f"{is_in!r}"
+            )
         values = None if is_in is None else Objects(is_in)
-        self.clauses = (((parent, values, *interval),),)
+        if values is not None and len(values) == 0:
+            raise SpaceError(f"expected at least one value in Condition on {parent!r}")
+        ends = _end(parent, low, -np.inf), _end(parent, high, np.inf)
+        self.clauses = (((parent, values, *ends),),)
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -77,6 +79,17 @@ class Condition(eqx.Module):
 
     def __or__(self, other: "Condition") -> "Condition":
         return Condition.of(tuple(a + b for a in self.clauses for b in other.clauses))
+
+
+def _end(parent: str, value: Any, nothing: float) -> float:
+    """One end of an interval, `nothing` where it has none."""
+    array = as_numbers(nothing if value is None else value)
+    if array is None or array.ndim or np.isnan(array):
+        raise SpaceError(
+            f"expected numbers for low and high of a Condition on {parent!r}, got "
+            f"{value!r}"
+        )
+    return float(array)
 
 
 class DependentSpace(CompositeSpace):

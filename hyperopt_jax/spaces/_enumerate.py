@@ -27,8 +27,14 @@ def n_points(space: PyTree) -> float:
 
     Configurations that differ in inactive parameters only are one, and those that break
     a constraint do not count (they are counted one by one: at most ten million).
+
+    Raises:
+        SpaceError: something else than a space among the leaves.
     """
     nodes = jax.tree.leaves(space, is_leaf=is_node)
+    for node in nodes:
+        if not is_node(node):
+            raise SpaceError(f"expected a pytree of spaces, got {node!r} in it")
     return math.prod(
         node.n_points(n_points)
         if isinstance(node, CompositeSpace)

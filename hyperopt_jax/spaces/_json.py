@@ -1,5 +1,6 @@
 """Spaces as JSON text, and back."""
 
+import enum
 import importlib
 import inspect
 import json
@@ -64,9 +65,17 @@ def from_json(text: str, names: Names = False) -> PyTree:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
-        raise SpaceError(f"expected JSON text, got {text[:80]!r}") from error
-    space = _read(data, names)
+    except (TypeError, ValueError) as error:
+        raise SpaceError(f"expected JSON text, got {str(text)[:80]!r}") from error
+    try:
+        space = _read(data, names)
+    except SpaceError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SpaceError(
+            f"expected text that to_json wrote, got a part of it that does not fit: "
+            f"{error!r}"
+        ) from error
     check_leaves(space)
     return space
 
@@ -101,22 +110,23 @@ def _written(node: Any) -> Any:
         return {"kind": type(node).__name__, **_arguments(node)}
     if isinstance(node, Objects):
         return [_written(item) for item in node]
-    if isinstance(node, dict):
+    if type(node) is dict:
         for key in node:
             if not isinstance(key, str):
                 raise SpaceError(
                     f"expected strings for the keys of a dict, got {key!r}"
                 )
         return {"dict": {key: _written(item) for key, item in node.items()}}
-    if isinstance(node, tuple) and type(node) is tuple:
+    if type(node) is tuple:
         return {"tuple": [_written(item) for item in node]}
-    if isinstance(node, list):
+    if type(node) is list:
         return [_written(item) for item in node]
     if isinstance(node, (jax.Array, np.ndarray)):
         return {"array": np.asarray(node).tolist(), "dtype": str(node.dtype)}
-    if isinstance(node, np.dtype):
-        return str(node)
-    if isinstance(node, PLAIN):
+    if isinstance(node, np.generic):
+        return node.item()
+    # Of these types and not of ones made from them, which would come back as others.
+    if type(node) in PLAIN:
         return node
     return {"name": _import_path(node)}
 
@@ -134,12 +144,14 @@ def _arguments(node: Any) -> dict[str, Any]:
     for name in _parameters(type(node)):
         value = getattr(node, renamed.get(name, name))
         if value is not None:
-            arguments[name] = _written(_as_number(value))
+            arguments[name] = _written(_as_plain(value))
     return arguments
 
 
-def _as_number(value: Any) -> Any:
-    """A scalar array as Python's own number, which has all its digits in JSON."""
+def _as_plain(value: Any) -> Any:
+    """A scalar array as Python's own number, with all its digits; a dtype as its name."""
+    if isinstance(value, np.dtype):
+        return str(value)
     is_scalar = isinstance(value, jax.Array) and value.ndim == 0
     return value.item() if is_scalar else value
 
@@ -149,10 +161,13 @@ def _parameters(kind: type) -> list[str]:
 
 
 def _import_path(item: Any) -> str:
+    named = type(item) if isinstance(item, enum.Enum) else item
     module, name = (
-        getattr(item, "__module__", None),
-        getattr(item, "__qualname__", None),
+        getattr(named, "__module__", None),
+        getattr(named, "__qualname__", None),
     )
+    if isinstance(item, enum.Enum):
+        name = f"{name}.{item.name}"
     path = f"{module}:{name}"
     if module is None or name is None or _look_up(path) is not item:
         raise SpaceError(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from hyperopt_jax._checks import is_concrete
+from hyperopt_jax._checks import check_int, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces._base import CompositeSpace, Space
 from hyperopt_jax.spaces._checked import check_leaves, check_space
@@ -27,6 +27,7 @@ def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
 
     Raises:
         SpaceError: a space that cannot be searched.
+        SettingError: `n` < 1.
 
     ```python
     from hyperopt_jax import spaces
@@ -35,7 +36,7 @@ def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
     ```
     """
     check_space(space)
-    return unravel(space, _sample(space, key, n))
+    return unravel(space, _sample(space, key, check_int("n", n, 1)))
 
 
 @eqx.filter_jit
@@ -249,7 +250,7 @@ def merge(*parts: PyTree) -> PyTree:
     """Parts of a space, or parameters of such parts, as one pytree.
 
     Raises:
-        SpaceError: two parts with something in one place.
+        SpaceError: two parts with something in one place, or parts of other structures.
     """
 
     def one(*nodes: Any) -> Any:
@@ -258,7 +259,14 @@ def merge(*parts: PyTree) -> PyTree:
             raise SpaceError(f"expected one part for each parameter, got {found}")
         return found[0] if found else None
 
-    return jax.tree.map(one, *parts, is_leaf=lambda n: n is None or is_node(n))
+    try:
+        return jax.tree.map(one, *parts, is_leaf=lambda n: n is None or is_node(n))
+    except SpaceError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise SpaceError(
+            f"expected parts of one structure, such as split returns, got {parts!r}"
+        ) from error
 
 
 def decode_choices(space: PyTree, params: PyTree) -> Any:

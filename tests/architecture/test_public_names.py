@@ -29,9 +29,14 @@ def concrete(base):
     }
 
 
+def own(kinds):
+    """The kinds of this package; the zoo also has some as a user would write them."""
+    return {kind for kind in kinds if kind.__module__.startswith("hyperopt_jax.")}
+
+
 def test_every_class_has_its_row_in_the_zoo():
     assert concrete(hj.Optimizer) == {row.cls for row in zoo.SEARCHES}
-    assert concrete(hj.Space) == {type(make()) for make in zoo.SPACES.values()}
+    assert concrete(hj.Space) == own(type(make()) for make in zoo.SPACES.values())
     assert concrete(BaseKernel) == {type(k) for k in zoo.KERNELS.values()}
     assert concrete(BaseAcquisition) == {type(a) for a in zoo.ACQUISITIONS.values()}
     assert concrete(BaseHallucination) == {type(h) for h in zoo.HALLUCINATIONS.values()}
@@ -40,7 +45,7 @@ def test_every_class_has_its_row_in_the_zoo():
         is_leaf=lambda s: isinstance(s, (hj.Space, hj.CompositeSpace)),
     )
     kinds = concrete(hj.Space) | concrete(hj.CompositeSpace)
-    assert {type(node) for node in nodes} == kinds
+    assert own(type(node) for node in nodes) == kinds
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))

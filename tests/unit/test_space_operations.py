@@ -1,5 +1,7 @@
 """Operations on whole spaces: sampling, naming, taking apart, JSON, plain Python."""
 
+import enum
+from collections import OrderedDict
 from typing import NamedTuple
 
 import jax
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from hyperopt_jax import spaces
-from hyperopt_jax.errors import ParamsError, SpaceError
+from hyperopt_jax.errors import ParamsError, SettingError, SpaceError
 from hyperopt_jax.spaces import (
     BooleanSpace,
     ChoiceSpace,
@@ -142,6 +144,15 @@ def test_split_and_merge():
     assert bool(spaces.contains(space, whole).all())
     with pytest.raises(SpaceError, match="one part for each"):
         spaces.merge(space, space)
+    with pytest.raises(SpaceError, match="one structure"):
+        spaces.merge({"a": LinearSpace(0, 1)}, {"b": None})
+
+
+def test_bad_arguments():
+    with pytest.raises(SettingError, match="n >= 1"):
+        spaces.sample({"a": LinearSpace(0, 1)}, KEY, -1)
+    with pytest.raises(SpaceError, match="got 3 in it"):
+        spaces.n_points({"x": 3})
     with pytest.raises(SpaceError, match="belong together"):
         spaces.split({"a": ConditionalSpace({"b": {}})})
 
@@ -223,7 +234,37 @@ def test_choices_of_nested_vectors_come_back():
     assert np.asarray(plain["v"]).tolist() == [["a", "b"], ["b", "b"]]
 
 
+class Size(enum.IntEnum):
+    SMALL, LARGE = 1, 2
+
+
 class TestJson:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"kind": ["LinearSpace"]}',
+            '{"kind": "LinearSpace"}',
+            '{"kind": "ConditionalSpace", "branches": 3}',
+            '{"dict": 3}',
+            '{"array": ["a"], "dtype": "float32"}',
+            '{"kind": "Condition", "clauses": [[["a"]]]}',
+            '{"name": 3}',
+            None,
+        ],
+    )
+    def test_malformed_parts(self, text):
+        with pytest.raises(SpaceError):
+            spaces.from_json(text)
+
+    def test_members_of_an_enumeration_stay_members(self):
+        space = ChoiceSpace([Size.SMALL, Size.LARGE])
+        back = spaces.from_json(spaces.to_json(space), names=True)
+        assert back.choices[0] is Size.SMALL
+
+    def test_numbers_of_numpy_come_back_as_equal_ones(self):
+        space = ChoiceSpace([np.float64(0.1), np.int32(3), np.bool_(True)])
+        assert spaces.from_json(spaces.to_json(space)) == space
+
     @pytest.mark.parametrize("name", sorted(zoo.SPACES))
     def test_every_kind_comes_back_equal(self, name):
         space = zoo.SPACES[name]()
@@ -252,6 +293,8 @@ class TestJson:
             (lambda: ChoiceSpace([object()]), "imported by name"),
             (lambda: ConstrainedSpace(BooleanSpace(), lambda p: p), "imported by name"),
             (lambda: {1: BooleanSpace()}, "strings"),
+            (lambda: OrderedDict(a=BooleanSpace()), "imported by name"),
+            (lambda: ChoiceSpace([np.dtype("float32"), 1]), "imported by name"),
         ],
     )
     def test_what_has_no_name_is_refused(self, make, message):

@@ -367,6 +367,10 @@ class TestConstraints:
             (lambda s: DependentSpace(s, {"x": Condition("x", low=0)}), "circle"),
             (lambda s: Condition("x"), "is_in"),
             (lambda s: Condition("x", is_in=[1], low=2), "is_in"),
+            (lambda s: Condition("x", is_in="rbf"), "a list of values"),
+            (lambda s: Condition("x", is_in=3), "a list of values"),
+            (lambda s: Condition("x", low="a"), "numbers for low and high"),
+            (lambda s: Condition("x", high=[1, 2]), "numbers for low and high"),
             (lambda s: DependentSpace(s, {"y": Condition("x", is_in=[7])}), "can have"),
             (
                 lambda s: DependentSpace(
