@@ -234,7 +234,9 @@ class Course:
         return BayesianSearch.tuned(space, self.trials, **settings)
 
     def decades(self, variant):
-        """log10(gap / median gap of random search) of the variant on each instance."""
+        """log10(gap / median gap of random search) of the variant on each instance, of
+        the trial with the best result and of the one that it recommends.
+        """
         n = math.prod(self.shape)
         rows = np.repeat(np.arange(self.shape[0], dtype=np.int32), self.shape[1])
         leaves = [
@@ -244,23 +246,25 @@ class Course:
 
         def study(seed, noise, row, shift, rotation):
             state, optimizer = self.search(variant)
-            _, (params, results) = optimizer.optimize_scan(
+            state, (params, results) = optimizer.optimize_scan(
                 state,
                 jax.random.key(seed),
                 self.objective(row, shift, rotation, noise),
                 -(-self.trials // optimizer.n_parallel),
             )
-            return jnp.stack(params, -1).reshape(-1, self.dim), results.reshape(-1)
+            points = jnp.stack(params, -1).reshape(-1, self.dim)
+            return points, results.reshape(-1), jnp.stack(optimizer.recommend(state))
 
         studies = jax.jit(jax.vmap(study))
         seeds = np.arange(n, dtype=np.uint32)
         with constants_of(variant):
-            U, seen = studies(seeds, self.noise.reshape(-1), rows, *leaves)
-            U, seen = (
-                np.asarray(a).reshape(*self.shape, *a.shape[1:]) for a in (U, seen)
-            )
+            found = studies(seeds, self.noise.reshape(-1), rows, *leaves)
+        U, seen, recommended = (
+            np.asarray(a).reshape(*self.shape, *a.shape[1:]) for a in found
+        )
         U, seen = U[:, :, : self.trials], seen[:, :, : self.trials]
-        gaps = of_best_seen(self.gaps(U.astype(float)), seen)
+        best = of_best_seen(self.gaps(U.astype(float)), seen)
+        gaps = np.stack([best, self.gaps(recommended.astype(float))])
         return np.log10(np.maximum(gaps, FLOOR) / self.yardstick[:, None])
 
 
@@ -279,8 +283,12 @@ def of_best_seen(gaps, seen):
 
 def measure(course, variant, base):
     """One row; `base` are the decades of what it is compared to, None for itself."""
-    decades, seconds = _report.timed(course.decades, variant)
+    (decades, recommended), seconds = _report.timed(course.decades, variant)
     cells = {"score": float(decades.mean())}
+    if course.noise.any():
+        cells["recommended"] = float(recommended.mean())
+        cells["less score"] = float((recommended - decades).mean())
+        cells["its se"] = compared(recommended, decades)["se"]
     if base is not None:
         cells |= compared(decades, base)
     hidden = {

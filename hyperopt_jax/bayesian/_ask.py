@@ -122,6 +122,30 @@ def _rows_before(count: Int[Array, ""], running: Float[Array, "p d"]) -> Array:
     return count - n + jnp.arange(n, dtype=jnp.int32)
 
 
+class _Batch(NamedTuple):
+    """What the proposals of a batch share."""
+
+    optimizer: "BayesianSearch"
+    codec: Codec
+    seen: _Slots
+    n_unseen: Int[Array, ""] | int
+    static: Any  # the part of the models that is no array
+    incumbent: Float[Array, " d"]
+    reach: Float[Array, ""]
+    uses_local: Bool[Array, ""]
+    first_row: Int[Array, ""]  # after the trials told and the running ones
+    place: Int[Array, ""]  # in the cycles of local and of exploring trials
+    key: PRNGKeyArray
+
+
+class _Filled(NamedTuple):
+    """A batch as it grows: the arrays of its models, all points, the best target."""
+
+    models: Any
+    U: Float[Array, "n d"]
+    y_max: Float[Array, ""]
+
+
 def _model_based(
     optimizer: "BayesianSearch",
     codec: Codec,
@@ -142,85 +166,117 @@ def _model_based(
     n_free = optimizer.n_parallel - 1 + (0 if running is None else running.shape[0])
     seen, best_row, n_unseen = _seen(slots, so_far.best_row, n_free)
     so_far = so_far._replace(best_row=best_row)
-    y_best = seen.targets[best_row]
-    alone = n_free == 0
     reach = region.reach(so_far, optimizer.n_local, optimizer.n_parallel)
-    models, uses_local = _models(optimizer, codec, seen, hyper, so_far, reach, alone)
-    grown, fixed = eqx.partition(models, eqx.is_array)
+    models, uses_local = _models(
+        optimizer, codec, seen, hyper, so_far, reach, alone=n_free == 0
+    )
+    arrays, static = eqx.partition(models, eqx.is_array)
     # One of a batch nearly always improves a little, which must not keep the others from
     # searching everywhere: there the cycles go by trial number.
     place = so_far.failures if optimizer.n_parallel == 1 else count
-    n_greedy = optimizer.n_greedy
+    batch = _Batch(
+        optimizer,
+        codec,
+        seen,
+        n_unseen,
+        static,
+        incumbent,
+        reach,
+        uses_local,
+        count,
+        place,
+        key,
+    )
+    filled = _Filled(arrays, slots.U, seen.targets[best_row])
 
-    def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
-        grown, U, y_max = carry
-        i, shift = slot
-        local = uses_local & region.is_local(place + i, optimizer.n_local)
-        posterior = _model_of(eqx.combine(grown, fixed), local)
-        box = region.box(incumbent, reach, local, codec)
-
-        slot_key = jax.random.fold_in(key, i)
-        n = optimizer.n_candidates
-        start = maximise.candidates(shift, incumbent, box, n, codec)
-        start = _feasible(codec, start, slot_key)
-        wanted = y_max
-        if n_greedy is not None:
-            asks = ~local & explore.asks_for_much(place + i, n_greedy)
-            wanted = y_max + jnp.where(asks, explore.LARGE_IMPROVEMENT, 0.0)
-        acquire = optimizer.acquisition.bound(
-            posterior,
-            codec.features(start),
-            posterior.mask & ~seen.recorded,
-            wanted,
-            jax.random.fold_in(slot_key, 1),
-        )
-        taken = jnp.arange(U.shape[0], dtype=jnp.int32) < count + i
-
-        def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
-            value = acquire(codec.features(points))
-            return _unless_taken(codec, value, points, U, taken)
-
-        u = maximise.maximise(
-            score,
-            start,
-            box,
-            ~codec.is_discrete,
-            optimizer.n_restarts,
-            optimizer.n_lbfgs_steps,
-            codec,
-        )
-        if n_greedy is not None:
-            at_random = _any_of(codec, start, shift, U, taken)
-            drawn = ~local & explore.is_drawn(place + i, n_greedy)
-            u = jnp.where(drawn, at_random, u)
-        return believe((grown, U, y_max), u, count + i, slot_key), u
-
-    def believe(carry: tuple, u: Array, row: Array, key: PRNGKeyArray) -> tuple:
-        """The carry with a hallucinated result at `u`.
-
-        It is the global model's: a quadratic promises too much at some distance, and
-        the slots that search everywhere would believe it.
-        """
-        grown, U, y_max = carry
-        models = eqx.combine(grown, fixed)
-        features = codec.features(u[None, :])
-        mean, std = _model_of(models, jnp.asarray(False)).mean_and_std(features)
-        result = optimizer.hallucination(mean, std, key, y_max)
-        result = jnp.asarray(result, y_max.dtype).reshape(())
-        models = _grown(models, features[0], result, row - n_unseen)
-        is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == row
-        U = jnp.where(is_row[:, None], u[None, :], U)
-        return eqx.filter(models, eqx.is_array), U, jnp.maximum(y_max, result)
-
-    def wait_for(carry: tuple, trial: tuple) -> tuple[tuple, None]:
+    def wait_for(filled: _Filled, trial: tuple) -> tuple[_Filled, None]:
         u, row = trial
-        return believe(carry, u, row, jax.random.fold_in(key, row)), None
+        return _believe(batch, filled, u, row, jax.random.fold_in(key, row)), None
 
-    carry = (grown, slots.U, y_best)
+    def fill(filled: _Filled, slot: tuple) -> tuple[_Filled, Array]:
+        i, shift = slot
+        slot_key = jax.random.fold_in(key, i)
+        u = _proposal(batch, filled, i, shift, slot_key)
+        return _believe(batch, filled, u, count + i, slot_key), u
+
     if running is not None:
         trials = running, _rows_before(count, running)
-        carry, _ = lax.scan(wait_for, carry, trials)
-    return _fill_slots(fill, carry, shifts)
+        filled, _ = lax.scan(wait_for, filled, trials)
+    return _fill_slots(fill, filled, shifts)
+
+
+def _proposal(
+    batch: _Batch,
+    filled: _Filled,
+    i: Int[Array, ""],
+    shift: Float[Array, " s"],
+    key: PRNGKeyArray,
+) -> Float[Array, " d"]:
+    """The point for slot `i`, where the acquisition is highest."""
+    optimizer, codec = batch.optimizer, batch.codec
+    place = batch.place + i
+    local = batch.uses_local & region.is_local(place, optimizer.n_local)
+    posterior = _model_of(eqx.combine(filled.models, batch.static), local)
+    box = region.box(batch.incumbent, batch.reach, local, codec)
+    start = maximise.candidates(
+        shift, batch.incumbent, box, optimizer.n_candidates, codec
+    )
+    start = _feasible(codec, start, key)
+    wanted = filled.y_max
+    if optimizer.n_greedy is not None:
+        asks = ~local & explore.asks_for_much(place, optimizer.n_greedy)
+        wanted = wanted + jnp.where(asks, explore.LARGE_IMPROVEMENT, 0.0)
+    acquire = optimizer.acquisition.bound(
+        posterior,
+        codec.features(start),
+        posterior.mask & ~batch.seen.recorded,
+        wanted,
+        jax.random.fold_in(key, 1),
+    )
+    taken = jnp.arange(filled.U.shape[0], dtype=jnp.int32) < batch.first_row + i
+
+    def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
+        value = acquire(codec.features(points))
+        return _unless_taken(codec, value, points, filled.U, taken)
+
+    u = maximise.maximise(
+        score,
+        start,
+        box,
+        ~codec.is_discrete,
+        optimizer.n_restarts,
+        optimizer.n_lbfgs_steps,
+        codec,
+    )
+    if optimizer.n_greedy is None:
+        return u
+    drawn = ~local & explore.is_drawn(place, optimizer.n_greedy)
+    return jnp.where(drawn, _any_of(codec, start, shift, filled.U, taken), u)
+
+
+def _believe(
+    batch: _Batch,
+    filled: _Filled,
+    u: Float[Array, " d"],
+    row: Int[Array, ""],
+    key: PRNGKeyArray,
+) -> _Filled:
+    """The batch with a hallucinated result at `u`, in `row` of the record.
+
+    It is the global model's: a quadratic promises too much at some distance, and the
+    slots that search everywhere would believe it.
+    """
+    models = eqx.combine(filled.models, batch.static)
+    features = batch.codec.features(u[None, :])
+    mean, std = _model_of(models, jnp.asarray(False)).mean_and_std(features)
+    result = batch.optimizer.hallucination(mean, std, key, filled.y_max)
+    result = jnp.asarray(result, filled.y_max.dtype).reshape(())
+    models = _grown(models, features[0], result, row - batch.n_unseen)
+    is_row = jnp.arange(filled.U.shape[0], dtype=jnp.int32) == row
+    U = jnp.where(is_row[:, None], u[None, :], filled.U)
+    return _Filled(
+        eqx.filter(models, eqx.is_array), U, jnp.maximum(filled.y_max, result)
+    )
 
 
 def _seen(
