@@ -536,6 +536,7 @@ class TestConfigSpace:
             }
             assert bool(spaces.contains(space, params).all()), values
 
+    @pytest.mark.slow
     def test_samples_are_legal_and_active_alike(self):
         cs = configspace()
         space = from_configspace(cs)

@@ -101,6 +101,7 @@ class TestPaths:
         samples = draws(model(KERNELS[name]), jax.random.split(KEY, 20_000))
         assert_moments(np.asarray(samples), *joint(KERNELS[name], NOISE, AT))
 
+    @pytest.mark.slow
     def test_of_the_local_model_have_its_law(self):
         posterior = model(local=quadratic())
         samples = posterior.paths(KEY, 20_000, 1)(jnp.asarray(AT))
@@ -218,6 +219,7 @@ class TestValuesAtTheTrials:
         np.testing.assert_allclose(best, rival, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_single_precision_keeps_up():
     with jax.enable_x64(False):
         U, t = (jnp.asarray(a, jnp.float32) for a in data())

@@ -62,7 +62,13 @@ def scores(acquisition, model, imagined, at, key=KEY):
 class TestScores:
     @each
     @precisions
-    @pytest.mark.parametrize("local", [False, True], ids=["global", "local"])
+    @pytest.mark.parametrize(
+        "local",
+        [
+            pytest.param(False, id="global"),
+            pytest.param(True, id="local", marks=pytest.mark.slow),
+        ],
+    )
     def test_finite_with_finite_gradients_at_the_trials_too(self, name, wide, local):
         with jax.enable_x64(wide):
             model, imagined = posterior(1e-8, n_imagined=2, local=local)
