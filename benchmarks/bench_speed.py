@@ -46,7 +46,7 @@ def ask_tell(contender, n, d, n_parallel, n_max=None):
     `n_max`, ours gets a buffer for the largest study of the table, since its cost
     should not depend on it, and the peers one that just holds the trials.
     """
-    n_max = n_max or (256 if contender in OURS else n + STRETCH)
+    n_max = n_max or max(n + STRETCH, 256 if contender in OURS else 0)
     n_steps = max(1, STRETCH // n_parallel)
     jax.clear_caches()  # every row compiles for itself
     session = CONTENDERS[contender].session(bowl_task(d, n_max, n_parallel), seed=0)
@@ -78,12 +78,12 @@ def part_ask_tell(report, quick):
     """Cost of one ask+tell: ours along each axis, peers at two sizes."""
     title = "ask+tell"
     base = {"n": 50, "d": 5, "n_parallel": 1}
-    axes = {"n": [10, 200], "d": [2, 20, 100], "n_parallel": [4, 16, 64]}
+    axes = {"n": [10, 200, 1000, 5000], "d": [2, 20, 100], "n_parallel": [4, 16, 64]}
     if quick:
         axes = {"n": [200], "d": [20], "n_parallel": [4]}
     cells = [base] + [{**base, axis: v} for axis, vs in axes.items() for v in vs]
     rows = [{"contender": name, **c} for name in OURS for c in cells]
-    for name in ("hyperoptax", "bayex", "optuna-gp", "optuna-tpe"):
+    for name in ("hyperoptax", "bayex", "botorch", "optuna-gp", "optuna-tpe"):
         rows += [{"contender": name, **base, "n": n} for n in (50, 200)[: 2 - quick]]
     _report.in_rounds(report, title, rows, ask_tell, 1 if quick else 3)
     ratio = ["steady ms"]

@@ -15,7 +15,6 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float
-from scipy.stats import qmc
 
 from hyperopt_jax._numerics import squared_distance
 from hyperopt_jax.spaces import Codec
@@ -95,6 +94,10 @@ def _moved_sobol(shift: Float[Array, " s"], n: int) -> Float[Array, "n s"]:
 @functools.cache
 def _sobol(n: int, d: int) -> np.ndarray:
     """The first `n` points of the unscrambled Sobol sequence in `d` dimensions."""
+    # Not at the top: it takes as long as the rest of the package, and grids and random
+    # searches do without.
+    from scipy.stats import qmc
+
     bits = max(1, int(np.ceil(np.log2(n))))
     return qmc.Sobol(d, scramble=False).random_base2(bits)[:n]
 

@@ -64,7 +64,8 @@ def _leaf(space: Space, table: Any, start: int, end: int) -> Array:
     columns = table[..., start] if space.shape == () else table[..., start:end]
     columns = columns.reshape(leading + space.shape)
     if isinstance(columns, np.ndarray):
-        return jnp.asarray(columns, space.dtype)
+        # Cast on the host: asked for a dtype, JAX takes twice as long.
+        return jnp.asarray(columns.astype(space.dtype))
     return columns.astype(space.dtype)
 
 
@@ -131,8 +132,8 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     for _, column in searched:
         if concrete and not _is_numeric(column):
             raise ParamsError(f"expected numbers for params, got {column!r}")
-    xp = np if concrete else jnp
-    arrays = [xp.asarray(column).astype(_float()) for _, column in searched]
+    xp, dtype = (np if concrete else jnp), _float()
+    arrays = [xp.asarray(column).astype(dtype) for _, column in searched]
     shapes = [space.shape for space, _ in searched]
     leading = {_leading(a.shape, s) for a, s in zip(arrays, shapes, strict=True)}
     if len(leading) != 1 or None in leading:
