@@ -1,7 +1,7 @@
 """Speed: compile, first call and steady state apart, as ratios within one run.
 
 python benchmarks/bench_speed.py --quick
-python benchmarks/bench_speed.py --part ask_tell studies sweep capacity cold threads
+python benchmarks/bench_speed.py --part ask_tell studies sweep capacity cold threads floor
 """
 
 import functools
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 
+import _floor
 import _report
 import jax
 import jax.numpy as jnp
@@ -331,6 +332,13 @@ def part_threads(report, quick):
     report.relate(title, "/ none", clocks, {"chosen": "none"}, ["busy"])
 
 
+def part_floor(report, quick):
+    """What a trial costs against what its arithmetic alone would."""
+    rows = [{"n": n, "d": 5} for n in ((50,) if quick else (50, 200, 1000))]
+    title = "a trial of optimize_scan over its arithmetic"
+    _report.in_rounds(report, title, rows, _floor.trial, 1 if quick else 3)
+
+
 PARTS = {
     "ask_tell": part_ask_tell,
     "capacity": part_capacity,
@@ -338,6 +346,7 @@ PARTS = {
     "sweep": part_sweep,
     "cold": part_cold,
     "threads": part_threads,
+    "floor": part_floor,
 }
 
 
