@@ -6,6 +6,7 @@ under `vmap`.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -37,10 +38,11 @@ LOCAL_SCALES = (1e-4, 0.3)
 def net(shift: Float[Array, " s"], n: int) -> Float[Array, "n d"]:
     """`n` points that fill the unit cube evenly, in d = s - 1 dimensions.
 
-    A Sobol sequence moved by the uniform numbers `shift` modulo 1 (Cranley & Patterson
-    1976): each point alone is uniform, and there are no further random bits to make.
+    Multiples of an irrational direction, moved by the uniform numbers `shift`, modulo 1
+    (Richtmyer 1951; Cranley & Patterson 1976): each point alone is uniform, and there are
+    no further random bits to make.
     """
-    return _moved_sobol(shift, n)[:, :-1]
+    return _moved_net(shift, n)[:, :-1]
 
 
 def draw_order(shift: Float[Array, " s"], n: int) -> Float[Array, " n"]:
@@ -48,7 +50,7 @@ def draw_order(shift: Float[Array, " s"], n: int) -> Float[Array, " n"]:
 
     They are the coordinate that `net` leaves out, so the row picked stays uniform.
     """
-    return _moved_sobol(shift, n)[:, -1]
+    return _moved_net(shift, n)[:, -1]
 
 
 def candidates(
@@ -64,7 +66,7 @@ def candidates(
     scale of its normal offsets: log-uniform over `LOCAL_SCALES`, in widths of the box.
     With a `codec`, choices near the incumbent are drawn anew instead of moved.
     """
-    moved = _moved_sobol(shift, n)
+    moved = _moved_net(shift, n)
     points, extra = moved[:, :-1], moved[:, -1:]
     low, high = np.log(LOCAL_SCALES)
     scale = jnp.exp(low + (high - low) * extra)
@@ -86,20 +88,31 @@ def surrounds_incumbent(n: int) -> np.ndarray:
     return np.arange(n) % 2 == 1
 
 
-def _moved_sobol(shift: Float[Array, " s"], n: int) -> Float[Array, "n s"]:
-    sobol = jnp.asarray(_sobol(n, shift.shape[0]), shift.dtype)
-    return (sobol + shift[None, :]) % 1.0
+def _moved_net(shift: Float[Array, " s"], n: int) -> Float[Array, "n s"]:
+    fixed = jnp.asarray(_richtmyer(n, shift.shape[0]), shift.dtype)
+    return (fixed + shift[None, :]) % 1.0
 
 
 @functools.cache
-def _sobol(n: int, d: int) -> np.ndarray:
-    """The first `n` points of the unscrambled Sobol sequence in `d` dimensions."""
-    # Not at the top: it takes as long as the rest of the package, and grids and random
-    # searches do without.
-    from scipy.stats import qmc
+def _richtmyer(n: int, d: int) -> np.ndarray:
+    """Row i is i (sqrt 2, sqrt 3, sqrt 5, ...) modulo 1, with the first `d` primes.
 
-    bits = max(1, int(np.ceil(np.log2(n))))
-    return qmc.Sobol(d, scramble=False).random_base2(bits)[:n]
+    A Sobol sequence serves as well, but importing the one there is takes as long as
+    importing all of this package.
+    """
+    return np.arange(n)[:, None] * np.sqrt(_primes(d))[None, :] % 1.0
+
+
+def _primes(count: int) -> np.ndarray:
+    """The first `count` prime numbers."""
+    # The k-th is below k (ln k + ln ln k) from the sixth on (Rosser & Schoenfeld 1962).
+    k = max(count, 6)
+    sieve = np.ones(math.ceil(k * (math.log(k) + math.log(math.log(k)))) + 1, bool)
+    sieve[:2] = False
+    for i in range(2, math.isqrt(len(sieve)) + 1):
+        if sieve[i]:
+            sieve[i * i :: i] = False
+    return np.flatnonzero(sieve)[:count]
 
 
 def enumerated(codec: Codec, points: Float[Array, "n d"]) -> Float[Array, "n d"]:
