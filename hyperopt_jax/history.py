@@ -8,7 +8,9 @@ as 0 and nothing downstream takes it for a number.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 
@@ -33,12 +35,11 @@ class Trials(NamedTuple):
 
 def empty(capacity: int, n_params: int) -> Trials:
     """A record with room for `capacity` trials."""
-    return Trials(
-        X=jnp.zeros((capacity, n_params)),
-        y=jnp.zeros(capacity),
-        mask=jnp.zeros(capacity, bool),
-        failed=jnp.zeros(capacity, bool),
-    )
+    # NumPy's zeros are moved and not compiled, which every new process would wait for.
+    floats = jnp.result_type(float)
+    X, y = np.zeros((capacity, n_params), floats), np.zeros(capacity, floats)
+    mask, failed = np.zeros((2, capacity), bool)
+    return Trials(*jax.device_put((X, y, mask, failed)))
 
 
 def append(

@@ -165,14 +165,21 @@ class BayesianSearch(Optimizer):
         # its first trials run on small buffers under jit and vmap too.
         with jax.ensure_compile_time_eval():
             trials = history.empty(check_int("n_max", n_max, 1), n_columns(space))
-        start = jnp.log(jnp.asarray(optimizer.kernel.length_scale, trials.y.dtype))
+        # NumPy's where they can be: JAX would compile each of these in every new process.
+        start, dtype = optimizer.kernel.length_scale, trials.y.dtype
+        xp = np if is_concrete(start) else jnp
+        lengths = xp.broadcast_to(xp.log(xp.asarray(start, dtype)), (n_groups(space),))
+        numbers = lengths, *(np.array(n, dtype) for n in (0.0, LOG_NOISE_START))
+        log_length_scale, log_amplitude, log_noise, status = jax.device_put(
+            (*numbers, np.zeros((), np.int32))
+        )
         state = BayesianSearchState(
             space,
             *trials,
-            log_length_scale=jnp.broadcast_to(start, (n_groups(space),)),
-            log_amplitude=jnp.zeros((), start.dtype),
-            log_noise=jnp.asarray(LOG_NOISE_START, start.dtype),
-            status=jnp.zeros((), jnp.int32),
+            log_length_scale=log_length_scale,
+            log_amplitude=log_amplitude,
+            log_noise=log_noise,
+            status=status,
         )
         return state, optimizer
 
@@ -299,15 +306,12 @@ class BayesianSearch(Optimizer):
     def best_result(self, state: BayesianSearchState) -> Float[Array, ""]:
         """The best recorded result; -inf (or inf, minimising) before any success."""
         check_state(self, state, BayesianSearchState)
-        trials = state.trials
-        best = jnp.min(history.losses(trials, self.maximize))
-        return -best if self.maximize else best
+        return _best_jit(state.trials, self.maximize)[0]
 
     def best_params(self, state: BayesianSearchState) -> PyTree:
         """The parameters of the best recorded trial, with scalar leaves."""
         check_state(self, state, BayesianSearchState)
-        row = history.best_row(state.trials, self.maximize)
-        return unravel(state.space, state.X[row])
+        return unravel(state.space, _best_jit(state.trials, self.maximize)[1])
 
     def recommend(self, state: BayesianSearchState) -> PyTree:
         """The recorded configuration with the best posterior mean, with scalar leaves.
@@ -422,6 +426,16 @@ def _propose_jit(
     pending: Float[Array, "p c"] | None,
 ) -> Float[Array, "q c"]:
     return propose(optimizer, optimizer.shrink(state, size), key, pending)
+
+
+@eqx.filter_jit
+def _best_jit(
+    trials: history.Trials, maximize: bool
+) -> tuple[Float[Array, ""], Float[Array, " c"]]:
+    """The best result, and the values that gave it."""
+    best = jnp.min(history.losses(trials, maximize))
+    row = history.best_row(trials, maximize)
+    return -best if maximize else best, trials.X[row]
 
 
 @eqx.filter_jit

@@ -33,7 +33,8 @@ def as_bound(kind: str, name: str, value: Any) -> Float[Array, ""]:
 
 def check_order(kind: str, low: Any, high: Any) -> None:
     """Raises `SpaceError` unless `low < high` in the precision that is used."""
-    if is_concrete(low, high) and not low < high:
+    # As Python's numbers: JAX would compile the comparison, in every new process.
+    if is_concrete(low, high) and not float(low) < float(high):
         raise SpaceError(
             f"expected {kind} with lower_bound < upper_bound (as "
             f"{jnp.result_type(float)}), got {float(low):g} and {float(high):g}"
@@ -42,7 +43,7 @@ def check_order(kind: str, low: Any, high: Any) -> None:
 
 def check_positive(kind: str, low: Any) -> None:
     """Raises `SpaceError` unless `low > 0`."""
-    if is_concrete(low) and not low > 0:
+    if is_concrete(low) and not float(low) > 0:
         raise SpaceError(
             f"expected {kind} with lower_bound > 0, got {float(low):g}; "
             f"a logarithm has no zero: use a small positive bound or a linear space"
