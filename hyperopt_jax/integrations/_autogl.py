@@ -202,7 +202,7 @@ def to_autogl(space: Mapping[str, Any]) -> list[dict[str, Any]]:
     CATEGORICAL, constants FIXED, and a row of numbers (a `VectorSpace`) NUMERICAL_LIST.
 
     Raises:
-        SpaceError: a kind that has no such form.
+        SpaceError: a kind that has no such form, or an order other than the values' own.
 
     ```python
     from hyperopt_jax.integrations import to_autogl
@@ -229,7 +229,7 @@ def _as_entry(name: str, own: Any) -> dict[str, Any]:
         return {"type": "CATEGORICAL", "feasiblePoints": [False, True]}
     if isinstance(own, ChoiceSpace):
         return {"type": "CATEGORICAL", "feasiblePoints": list(own.choices)}
-    if isinstance(own, OrdinalSpace):
+    if isinstance(own, OrdinalSpace) and _is_sorted(own.choices):
         return {"type": "DISCRETE", "feasiblePoints": list(own.choices)}
     if isinstance(own, DiscreteSpace):
         values = sorted(plain_numbers(own.values))
@@ -245,6 +245,14 @@ def _as_entry(name: str, own: Any) -> dict[str, Any]:
     raise SpaceError(
         f"expected a space that such a dict can hold at {name!r}, got {own!r}"
     )
+
+
+def _is_sorted(values: Iterable[Any]) -> bool:
+    """Whether values stand in the order that they have among themselves."""
+    try:
+        return sorted(values) == list(values)
+    except TypeError:
+        return False
 
 
 def _items(space: Any, purpose: str) -> Iterable[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 import ast
 import json
 from collections import namedtuple
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from hyperopt_jax.spaces import (
     enumerate_space,
     sample,
 )
+from hyperopt_jax.spaces._enumerate import check_count
 
 Name = tuple[str, ...]
 NUMBERS = int, float, np.integer, np.floating
@@ -270,7 +271,7 @@ def _as_tuple(value: Any) -> Any:
 
 def _spec_of(space: Mapping[str, Any], path: Name) -> dict[str, Any]:
     return {
-        name: _spec_of(own, (*path, name))
+        name: _spec_of(own, (*path, str(name)))
         if isinstance(own, Mapping)
         else _written(own, "/".join((*path, str(name))))
         for name, own in space.items()
@@ -279,24 +280,29 @@ def _spec_of(space: Mapping[str, Any], path: Name) -> dict[str, Any]:
 
 def _written(own: Any, where: str) -> Any:
     """One space as an interval or a set."""
+    if isinstance(own, FixedSpace):
+        return _set_of([plain_constant(own)], where)
     if isinstance(own, OrdinalSpace):
-        try:
-            return set(own.choices)
-        except TypeError as error:
-            raise SpaceError(
-                f"expected choices that a set can hold at {where}, got {own!r}"
-            ) from error
+        return _set_of(own.choices, where)
     if isinstance(own, BooleanSpace):
         return {False, True}
-    if isinstance(own, FixedSpace):
-        return {plain_constant(own)}
     if isinstance(own, Space) and own.is_discrete and own.shape == ():
+        check_count(float(own.n_values()))
         return set(plain_numbers(own.points()))
     if type(own) in (LinearSpace, LogSpace):
         return list(bounds_of(own))
     raise SpaceError(
         f"expected an interval of floats or a finite space at {where}, got {own!r}"
     )
+
+
+def _set_of(values: Iterable[Any], where: str) -> set[Any]:
+    try:
+        return set(values)
+    except TypeError as error:
+        raise SpaceError(
+            f"expected values that a set can hold at {where}, got {values!r}"
+        ) from error
 
 
 def _as_space(spec: dict[str, Any]) -> dict[str, Any]:

@@ -210,7 +210,12 @@ class TestDomain:
 
     @pytest.mark.parametrize(
         "leaf",
-        [NormalSpace(0.0, 1.0, -1.0, 1.0), PermutationSpace(3), ChoiceSpace([[1], 2])],
+        [
+            NormalSpace(0.0, 1.0, -1.0, 1.0),
+            PermutationSpace(3),
+            ChoiceSpace([[1], 2]),
+            FixedSpace([1.0, 2.0]),
+        ],
         ids=str,
     )
     def test_spaces_that_a_domain_cannot_hold(self, leaf):
@@ -218,6 +223,10 @@ class TestDomain:
             Domain.from_space({"net": {"x": leaf}})
         with pytest.raises(SpaceError, match="a dict of spaces"):
             Domain.from_space(leaf)
+        with pytest.raises(SpaceError, match="strings for the names"):
+            Domain.from_space({1: {"x": LinearSpace(0, 1)}})
+        with pytest.raises(SpaceError, match="points"):
+            Domain.from_space({"x": QLinearSpace(0, 16_000_000)})
 
     def test_truth_values_are_no_numbers(self):
         assert Domain({"a": {True, False}}) != Domain({"a": {1, 0}})
@@ -303,6 +312,10 @@ class TestAutoGL:
                 write({"x": leaf})
         with pytest.raises(SpaceError, match="a dict of spaces"):
             write(LinearSpace(0, 1))
+
+    def test_an_order_of_one_s_own_is_not_lost(self):
+        with pytest.raises(SpaceError, match="OrdinalSpace"):
+            to_autogl({"x": OrdinalSpace(["small", "large"])})
 
     def test_lists_are_cut_and_their_tails_masked(self):
         imported = from_autogl(self.CONFIG)
