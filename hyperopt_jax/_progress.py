@@ -59,7 +59,7 @@ def report(number: int, done: int) -> None:
 
 def report_from_loop(number: Int[Array, ""], done: Int[Array, ""], total: int) -> None:
     """`report` from inside a compiled loop, at most `MAX_REPORTS` times and at the end."""
-    every = max(1, total // MAX_REPORTS)
+    every = max(1, -(-total // MAX_REPORTS))
     lax.cond(
         (done % every == 0) | (done == total),
         lambda: jax.debug.callback(report, number, done),
