@@ -23,18 +23,22 @@ def trial(n, d):
     state, search = BayesianSearch.tuned(
         space, n_max=n + 10, n_parallel=1, maximize=False
     )
-    rows = search.capacity(n)
-    fitted = _fit_rows(search.shrink(state, rows).trials).shape[0]
+    trials = search.shrink(state, search.capacity(n)).trials
+    rows, fitted = trials.mask.shape[0], _fit_rows(trials).shape[0]
     refits = REFITS_PER_DOUBLING * math.log2((n + 10) / n) / 10
     steps = refits * search.n_hparam_steps
     gradients = search.n_restarts * (search.n_lbfgs_steps + 1)
     points = search.n_candidates + 3 * gradients  # a gradient costs two more values
 
-    rate = rates(rows, fitted, search.n_candidates)
+    rate = rates(rows, search.n_candidates, d)
+    flops = points * 2 * rows**2  # k L^-T
+    flops += rows**3 / 3  # L^-1, one triangle
+    flops += steps * (1 / 3 + 2 / 3) * fitted**3  # L^-1, and one triangle of K^-1
+    entries = points * rows + rows**2 + 3 * steps * fitted**2
     parts = {
-        "screen and refine ms": points * rate["predict"],
-        "condition ms": rate["factor"] + rate["entry"] * rows**2,
-        "refit ms": steps * (rate["refit step"] + 3 * rate["entry"] * fitted**2),
+        "products ms": flops * rate["flop"],
+        "Cholesky ms": cholesky(rows) + steps * cholesky(fitted),
+        "kernel ms": entries * rate["entry"],
     }
     took = achieved(space, state, search, n)
     floor = sum(parts.values())
@@ -47,35 +51,24 @@ def trial(n, d):
     }
 
 
-def rates(rows, fitted, n_points):
-    """Seconds for the pieces, each a compiled program that does nothing else."""
+def rates(rows, n_points, d):
+    """Seconds for an operation of a matrix product and for an entry of a kernel."""
     from hyperopt_jax.kernels import Matern
 
     kernel = Matern(nu=2.5)
     rng = np.random.default_rng(0)
-    X, C = (jnp.asarray(rng.random((m, 5))) for m in (rows, n_points))
-    K, Kf = (jnp.asarray(np.eye(m) + 0.1) for m in (rows, fitted))
-    t = jnp.asarray(rng.random(rows))
-
-    def predict(C, X, L, t):
-        k = kernel(C, X, jnp.ones(5))
-        return k @ t, jnp.sum((k @ L.T) ** 2, axis=1)
-
-    def factor(K):
-        L = jax.lax.linalg.cholesky(K)
-        eye = jnp.eye(K.shape[0])
-        return jax.lax.linalg.triangular_solve(L, eye, left_side=True, lower=True)
-
-    def refit_step(K):
-        L_inverse = factor(K)
-        return L_inverse.T @ L_inverse
-
+    C, X = (jnp.asarray(rng.random((m, d)), float) for m in (n_points, rows))
+    k, L = jnp.ones((n_points, rows)), jnp.ones((rows, rows))
     return {
-        "predict": least(predict, C, X, K, t) / n_points,
-        "factor": least(factor, K),
-        "refit step": least(refit_step, Kf),
-        "entry": least(lambda X: kernel(X, X, jnp.ones(5)), X) / rows**2,
+        "flop": least(jnp.matmul, k, L) / (2 * n_points * rows**2),
+        "entry": least(lambda C, X: kernel(C, X, jnp.ones(d)), C, X)
+        / (n_points * rows),
     }
+
+
+def cholesky(rows):
+    """Seconds for one factorisation."""
+    return least(jax.lax.linalg.cholesky, jnp.eye(rows) + 0.1)
 
 
 def least(program, *args):
