@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax import history
-from hyperopt_jax._blas_threads import on_one_blas_thread
 from hyperopt_jax._checks import (
     check_choice,
     check_instance,
@@ -29,10 +28,8 @@ from hyperopt_jax.acquisition import (
     SampleHallucination,
 )
 from hyperopt_jax.base import Optimizer, check_results, make
-from hyperopt_jax.bayesian import _beliefs
-from hyperopt_jax.bayesian._ask import propose
+from hyperopt_jax.bayesian import _compiled
 from hyperopt_jax.bayesian._state import BayesianSearchState
-from hyperopt_jax.bayesian._tell import tell
 from hyperopt_jax.errors import OutsideBoundsWarning, ParamsError, SettingError
 from hyperopt_jax.kernels import BaseKernel, Matern
 from hyperopt_jax.spaces import (
@@ -266,7 +263,7 @@ class BayesianSearch(Optimizer):
         running = None if pending is None else ravel(state.space, pending)
         n_more = self.n_parallel + (0 if running is None else running.shape[0])
         size = self._size_for(state, n_more)
-        return unravel(state.space, _propose_jit(self, state, key, size, running))
+        return unravel(state.space, _compiled.propose(self, state, key, size, running))
 
     def update_state(
         self,
@@ -295,7 +292,7 @@ class BayesianSearch(Optimizer):
         results = check_results(results, X.shape[0])
         _warn_of_values_outside(state, X)
         size = self._size_for(state, X.shape[0])
-        return _tell_jit(self, state, results, X, size)
+        return _compiled.tell(self, state, results, X, size)
 
     def _size_for(self, state: BayesianSearchState, n_more: int) -> int | None:
         """The buffer size that `n_more` trials need; None where it cannot be known."""
@@ -306,12 +303,12 @@ class BayesianSearch(Optimizer):
     def best_result(self, state: BayesianSearchState) -> Float[Array, ""]:
         """The best recorded result; -inf (or inf, minimising) before any success."""
         check_state(self, state, BayesianSearchState)
-        return _best_jit(state.trials, self.maximize)[0]
+        return _compiled.best(state.trials, self.maximize)[0]
 
     def best_params(self, state: BayesianSearchState) -> PyTree:
         """The parameters of the best recorded trial, with scalar leaves."""
         check_state(self, state, BayesianSearchState)
-        return unravel(state.space, _best_jit(state.trials, self.maximize)[1])
+        return unravel(state.space, _compiled.best(state.trials, self.maximize)[1])
 
     def recommend(self, state: BayesianSearchState) -> PyTree:
         """The recorded configuration with the best posterior mean, with scalar leaves.
@@ -323,7 +320,7 @@ class BayesianSearch(Optimizer):
             StateError: a state of another search.
         """
         check_state(self, state, BayesianSearchState)
-        row = _recommended_jit(self, state, self._size_for(state, 0))
+        row = _compiled.recommended_row(self, state, self._size_for(state, 0))
         return unravel(state.space, state.X[row])
 
     def posterior(
@@ -353,7 +350,7 @@ class BayesianSearch(Optimizer):
         """
         check_state(self, state, BayesianSearchState)
         X = ravel(state.space, params)
-        return _posterior_jit(self, state, X, self._size_for(state, 0))
+        return _compiled.mean_and_std(self, state, X, self._size_for(state, 0))
 
     def sample_posterior(
         self,
@@ -379,7 +376,7 @@ class BayesianSearch(Optimizer):
         check_state(self, state, BayesianSearchState)
         n_samples = check_int("n_samples", n_samples, 1)
         X = ravel(state.space, params)
-        return _draws_jit(self, state, key, X, n_samples, self._size_for(state, 0))
+        return _compiled.draws(self, state, key, X, n_samples, self._size_for(state, 0))
 
     def n_told(self, state: BayesianSearchState) -> Int[Array, ""] | int:
         check_state(self, state, BayesianSearchState)
@@ -414,71 +411,6 @@ class BayesianSearch(Optimizer):
             for name in history.Trials._fields
         }
         return small.replace(**grown)
-
-
-@on_one_blas_thread
-@eqx.filter_jit
-def _propose_jit(
-    optimizer: BayesianSearch,
-    state: BayesianSearchState,
-    key: PRNGKeyArray,
-    size: int | None,
-    pending: Float[Array, "p c"] | None,
-) -> Float[Array, "q c"]:
-    return propose(optimizer, optimizer.shrink(state, size), key, pending)
-
-
-@eqx.filter_jit
-def _best_jit(
-    trials: history.Trials, maximize: bool
-) -> tuple[Float[Array, ""], Float[Array, " c"]]:
-    """The best result, and the values that gave it."""
-    best = jnp.min(history.losses(trials, maximize))
-    row = history.best_row(trials, maximize)
-    return -best if maximize else best, trials.X[row]
-
-
-@eqx.filter_jit
-def _recommended_jit(
-    optimizer: BayesianSearch, state: BayesianSearchState, size: int | None
-) -> Int[Array, ""]:
-    return _beliefs.recommended_row(optimizer, optimizer.shrink(state, size))
-
-
-@eqx.filter_jit
-def _posterior_jit(
-    optimizer: BayesianSearch,
-    state: BayesianSearchState,
-    X: Float[Array, "m c"],
-    size: int | None,
-) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
-    return _beliefs.mean_and_std(optimizer, optimizer.shrink(state, size), X)
-
-
-@eqx.filter_jit
-def _draws_jit(
-    optimizer: BayesianSearch,
-    state: BayesianSearchState,
-    key: PRNGKeyArray,
-    X: Float[Array, "m c"],
-    n_samples: int,
-    size: int | None,
-) -> Float[Array, "s m"]:
-    small = optimizer.shrink(state, size)
-    return _beliefs.draws(optimizer, small, key, X, n_samples)
-
-
-@on_one_blas_thread
-@eqx.filter_jit
-def _tell_jit(
-    optimizer: BayesianSearch,
-    state: BayesianSearchState,
-    results: Float[Array, " q"],
-    X: Float[Array, "q d"],
-    size: int | None,
-) -> BayesianSearchState:
-    small = tell(optimizer, optimizer.shrink(state, size), results, X)
-    return optimizer.regrow(state, small)
 
 
 def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) -> None:

@@ -1,0 +1,88 @@
+"""The programs that a Bayesian search compiles, when it is not part of a larger one.
+
+Each works on the first `size` rows of the record, or on all of them where that is None.
+"""
+
+from typing import TYPE_CHECKING
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from hyperopt_jax import history
+from hyperopt_jax._blas_threads import on_one_blas_thread
+from hyperopt_jax.bayesian import _ask, _beliefs, _tell
+from hyperopt_jax.bayesian._state import BayesianSearchState
+
+if TYPE_CHECKING:
+    from hyperopt_jax.bayesian._search import BayesianSearch
+
+
+@on_one_blas_thread
+@eqx.filter_jit
+def propose(
+    optimizer: "BayesianSearch",
+    state: BayesianSearchState,
+    key: PRNGKeyArray,
+    size: int | None,
+    pending: Float[Array, "p c"] | None,
+) -> Float[Array, "q c"]:
+    """The next batch as a table of values."""
+    return _ask.propose(optimizer, optimizer.shrink(state, size), key, pending)
+
+
+@on_one_blas_thread
+@eqx.filter_jit
+def tell(
+    optimizer: "BayesianSearch",
+    state: BayesianSearchState,
+    results: Float[Array, " q"],
+    X: Float[Array, "q c"],
+    size: int | None,
+) -> BayesianSearchState:
+    """The state with a batch added."""
+    small = _tell.tell(optimizer, optimizer.shrink(state, size), results, X)
+    return optimizer.regrow(state, small)
+
+
+@eqx.filter_jit
+def best(
+    trials: history.Trials, maximize: bool
+) -> tuple[Float[Array, ""], Float[Array, " c"]]:
+    """The best result, and the values that gave it."""
+    least = jnp.min(history.losses(trials, maximize))
+    row = history.best_row(trials, maximize)
+    return -least if maximize else least, trials.X[row]
+
+
+@eqx.filter_jit
+def recommended_row(
+    optimizer: "BayesianSearch", state: BayesianSearchState, size: int | None
+) -> Int[Array, ""]:
+    """The recorded trial with the best posterior mean."""
+    return _beliefs.recommended_row(optimizer, optimizer.shrink(state, size))
+
+
+@eqx.filter_jit
+def mean_and_std(
+    optimizer: "BayesianSearch",
+    state: BayesianSearchState,
+    X: Float[Array, "m c"],
+    size: int | None,
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    """Posterior mean and standard deviation of the objective at the values `X`."""
+    return _beliefs.mean_and_std(optimizer, optimizer.shrink(state, size), X)
+
+
+@eqx.filter_jit
+def draws(
+    optimizer: "BayesianSearch",
+    state: BayesianSearchState,
+    key: PRNGKeyArray,
+    X: Float[Array, "m c"],
+    n_samples: int,
+    size: int | None,
+) -> Float[Array, "s m"]:
+    """Joint draws of the objective at the values `X`."""
+    small = optimizer.shrink(state, size)
+    return _beliefs.draws(optimizer, small, key, X, n_samples)
