@@ -135,7 +135,6 @@ class _Batch(NamedTuple):
     uses_local: Bool[Array, ""]
     first_row: Int[Array, ""]  # after the trials told and the running ones
     place: Int[Array, ""]  # in the cycles of local and of exploring trials
-    key: PRNGKeyArray
 
 
 class _Filled(NamedTuple):
@@ -175,17 +174,16 @@ def _model_based(
     # searching everywhere: there the cycles go by trial number.
     place = so_far.failures if optimizer.n_parallel == 1 else count
     batch = _Batch(
-        optimizer,
-        codec,
-        seen,
-        n_unseen,
-        static,
-        incumbent,
-        reach,
-        uses_local,
-        count,
-        place,
-        key,
+        optimizer=optimizer,
+        codec=codec,
+        seen=seen,
+        n_unseen=n_unseen,
+        static=static,
+        incumbent=incumbent,
+        reach=reach,
+        uses_local=uses_local,
+        first_row=count,
+        place=place,
     )
     filled = _Filled(arrays, slots.U, seen.targets[best_row])
 
@@ -212,7 +210,7 @@ def _proposal(
     shift: Float[Array, " s"],
     key: PRNGKeyArray,
 ) -> Float[Array, " d"]:
-    """The point for slot `i`, where the acquisition is highest."""
+    """The point for slot `i`: where the acquisition is highest, or one that explores."""
     optimizer, codec = batch.optimizer, batch.codec
     place = batch.place + i
     local = batch.uses_local & region.is_local(place, optimizer.n_local)

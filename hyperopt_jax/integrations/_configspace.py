@@ -274,7 +274,8 @@ def to_configspace(
     """A `ConfigSpace.ConfigurationSpace` from a space; nested names joined with "/".
 
     Conditions of conditional and dependent spaces and lists are kept; so are constraints
-    that came from `from_configspace`.
+    that came from `from_configspace`. Defaults are ConfigSpace's own, or with constraints
+    some configuration that satisfies them.
 
     Raises:
         MissingExtraError: ConfigSpace is not installed.

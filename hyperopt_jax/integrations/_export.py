@@ -50,12 +50,11 @@ def exported(
     out = library.ConfigurationSpace(name=name, seed=seed)
     made: dict[int, Any] = {}
     scoped = []
-    legal = _legal_values(space, flat)
+    starts = _legal_starts(space, flat)
     for i, leaf in enumerate(flat.leaves):
         own = "/".join(leaf.path)
         for entry, (label, kind) in enumerate(_entries(own, leaf.space)):
-            default = None if legal is None else legal[i][entry]
-            hp = _hyperparameter(library, label, kind, default)
+            hp = _hyperparameter(library, label, kind, starts[i][entry])
             made.setdefault(i, hp)
             scopes = leaf.scopes
             scoped.append((hp, scopes[entry * len(scopes) // _count(leaf.space)]))
@@ -91,35 +90,37 @@ def _count(space: Space) -> int:
     return len(_entries("", space))
 
 
-def _legal_values(space: PyTree, flat: Layout) -> list[list[Any]] | None:
-    """Values for each leaf, entry by entry, that satisfy the constraints together.
+def _legal_starts(space: PyTree, flat: Layout) -> list[list[dict[str, Any]]]:
+    """For each leaf, entry by entry, the argument that gives it its default.
 
-    None without constraints. ConfigSpace takes the middle of each range for the default,
-    and refuses a clause that forbids it.
+    ConfigSpace takes the middle of each range, and refuses a clause that forbids it. So
+    with constraints the defaults are a configuration that satisfies them; without, none
+    is given.
     """
     if not flat.rules:
-        return None
+        return [[{}] * _count(leaf.space) for leaf in flat.leaves]
     found = jax.tree.leaves(sample(space, jax.random.key(0), 1))
     return [
-        [_own_value(leaf.space, value) for value in np.asarray(values).ravel()]
+        [_start(leaf.space, value) for value in np.asarray(values).ravel()]
         for leaf, values in zip(flat.leaves, found, strict=True)
     ]
 
 
-def _own_value(space: Space, number: Any) -> Any:
-    """A number in the parameters as ConfigSpace holds it."""
+def _start(space: Space, number: Any) -> dict[str, Any]:
+    """A number in the parameters as the default of a hyperparameter."""
     while isinstance(space, VectorSpace):
         space = space.space
     if isinstance(space, FINITE):
-        return _listed(space, number)
-    if isinstance(space, FixedSpace) or not isinstance(space, LinearSpace):
-        return None
+        return {"default_value": _listed(space, number)}
+    if not isinstance(space, LinearSpace):
+        return {}
     low, high = bounds_of(space)
-    return min(max(type(low)(number), low), high)
+    return {"default_value": min(max(type(low)(number), low), high)}
 
 
-def _hyperparameter(library: Any, name: str, space: Space, default: Any) -> Any:
-    start = {} if default is None else {"default_value": default}
+def _hyperparameter(
+    library: Any, name: str, space: Space, start: dict[str, Any]
+) -> Any:
     if isinstance(space, FixedSpace):
         return library.Constant(name, plain_constant(space))
     if isinstance(space, BooleanSpace):
