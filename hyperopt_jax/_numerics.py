@@ -20,6 +20,9 @@ PRECISION = lax.Precision.HIGHEST
 MAX_DIRECT_DIMENSIONS = 8
 MAX_DIRECT_ROWS = 128
 
+# A triangular matrix of so many rows is inverted by one solve, larger ones by halves.
+MAX_SOLVED_ROWS = 16
+
 # Up to so many rows are ranked by comparing all pairs.
 MAX_COMPARED_ROWS = 2048
 
@@ -32,15 +35,22 @@ def matmul(a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."
 
 
 def squared_distance(
-    x: Float[Array, "n d"], y: Float[Array, "m d"]
+    x: Float[Array, "n d"],
+    y: Float[Array, "m d"],
+    inverse_scale: Float[Array, " d"] | None = None,
 ) -> Float[Array, "n m"]:
-    """|x_i - y_j|^2 for all pairs of rows."""
-    n_rows = max(x.shape[0], y.shape[0])
-    if x.shape[1] <= MAX_DIRECT_DIMENSIONS and n_rows <= MAX_DIRECT_ROWS:
-        return jnp.sum((x[:, None, :] - y[None, :, :]) ** 2, axis=-1)
+    """sum_k ((x_ik - y_jk) / scale_k)^2 for all pairs of rows."""
+    (n, d), (m, _) = x.shape, y.shape
+    if inverse_scale is None:
+        inverse_scale = jnp.ones(d, x.dtype)
+    if d <= MAX_DIRECT_DIMENSIONS and max(n, m) <= MAX_DIRECT_ROWS:
+        # The sum as a product: it and its gradient are then a few large steps.
+        squares = (x.T[:, :, None] - y.T[:, None, :]) ** 2
+        return matmul(inverse_scale**2, squares.reshape(d, n * m)).reshape(n, m)
     # |x|^2 + |y|^2 - 2xy cancels; centred, the terms are as small as they can be.
     centre = lax.stop_gradient(jnp.mean(y, axis=0, keepdims=True))
-    x, y = x - centre, y - centre
+    x = (x - centre) * inverse_scale[None, :]
+    y = (y - centre) * inverse_scale[None, :]
     norms = jnp.sum(x * x, axis=1)[:, None] + jnp.sum(y * y, axis=1)[None, :]
     return jnp.maximum(norms - 2 * matmul(x, y.T), 0.0)
 
@@ -80,9 +90,22 @@ def rounding_of(n: int, dtype: jnp.dtype) -> float:
 
 
 def inverse_lower(L: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """The inverse of a lower triangular matrix."""
-    eye = jnp.eye(L.shape[0], dtype=L.dtype)
-    return lax.linalg.triangular_solve(L, eye, left_side=True, lower=True)
+    """The inverse of a lower triangular matrix.
+
+    Halved while that is possible, since [[A, 0], [B, C]] has the inverse
+    [[A^-1, 0], [-C^-1 B A^-1, C^-1]]: products run at several times the speed of
+    triangular solves, and need a third of their operations.
+    """
+    n = L.shape[0]
+    if n % 2 or n <= MAX_SOLVED_ROWS:
+        eye = jnp.eye(n, dtype=L.dtype)
+        return lax.linalg.triangular_solve(L, eye, left_side=True, lower=True)
+    h = n // 2
+    # Both halves at once. One after the other they would be two independent solves, and
+    # two large batches of those that run side by side can lock up XLA on a CPU.
+    A, C = jax.vmap(inverse_lower)(jnp.stack([L[:h, :h], L[h:, h:]]))
+    corner = -matmul(C, matmul(L[h:, :h], A))
+    return jnp.block([[A, jnp.zeros_like(A)], [corner, C]])
 
 
 def normal_pdf(z: Float[Array, "..."]) -> Float[Array, "..."]:

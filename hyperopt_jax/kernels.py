@@ -123,8 +123,8 @@ class RadialKernel(BaseKernel):
     ) -> Float[Array, "n m"]:
         x, y = jnp.asarray(x), jnp.asarray(y)
         scale = self.length_scale if length_scale is None else length_scale
-        inverse = 1 / jnp.broadcast_to(jnp.asarray(scale, x.dtype), (1, x.shape[1]))
-        return self.correlation(squared_distance(x * inverse, y * inverse))
+        inverse = 1 / jnp.broadcast_to(jnp.asarray(scale, x.dtype), (x.shape[1],))
+        return self.correlation(squared_distance(x, y, inverse))
 
     def angles(
         self,

@@ -43,6 +43,19 @@ class TestSquaredDistance:
         expected = cdist(x, y, "sqeuclidean")
         assert np.allclose(r2, expected, rtol=1e-12 if wide else 1e-5)
 
+    @precisions
+    @pytest.mark.parametrize("d", [1, 8, 9, 30])
+    def test_scaled_and_its_gradient(self, wide, d):
+        x, y, scale = points(6, d), points(4, d, 1), 0.1 + 10 * points(d, 1, 2)[:, 0]
+        with jax.enable_x64(wide):
+            args = as_float(x), as_float(y), as_float(1 / scale)
+            r2 = squared_distance(*args)
+            slope = jax.grad(lambda s: squared_distance(*args[:2], s).sum())(args[2])
+        rtol = 1e-11 if wide else 1e-4
+        assert np.allclose(r2, cdist(x / scale, y / scale, "sqeuclidean"), rtol=rtol)
+        squares = ((x[:, None] - y[None]) ** 2).sum((0, 1))
+        assert np.allclose(slope, 2 * squares / scale, rtol=rtol)
+
     @pytest.mark.parametrize("d", [3, 30])
     def test_never_negative_and_zero_on_the_diagonal(self, d):
         x = as_float(100 + points(8, d))
@@ -72,6 +85,21 @@ class TestMatmul:
         ]
         highest = lax.Precision.HIGHEST
         assert product.params["precision"] in (highest, (highest, highest))
+
+
+class TestInverseLower:
+    @precisions
+    @pytest.mark.parametrize("n", [1, 7, 16, 18, 50, 64, 200])
+    def test_equals_numpy(self, wide, n):
+        L = np.linalg.cholesky(np.exp(-cdist(points(n, 3), points(n, 3))))
+        with jax.enable_x64(wide):
+            inverse = jax.jit(numerics.inverse_lower)(as_float(L))
+            batch = jax.jit(jax.vmap(numerics.inverse_lower))(as_float([L, 2 * L]))
+        expected = np.linalg.inv(L)
+        atol = (1e-13 if wide else 1e-5) * np.abs(expected).max()
+        assert np.allclose(inverse, expected, atol=atol)
+        assert np.allclose(batch, [expected, expected / 2], atol=atol)
+        assert not np.triu(inverse, 1).any()
 
 
 def of_rank(rank: int, n: int = 6) -> np.ndarray:
@@ -131,16 +159,6 @@ class TestCholesky:
         )
         assert np.allclose(L[0] @ L[0].T, easy + 1e-4 * np.eye(3), atol=1e-7)
         assert np.allclose(L[1] @ L[1].T, hard + 1e-3 * np.eye(3), atol=1e-7)
-
-    @precisions
-    def test_inverse_of_the_factor(self, wide):
-        with jax.enable_x64(wide):
-            L = cholesky(as_float(of_rank(6) + np.eye(6)), as_float(1e-6))
-            inverse = np.asarray(jax.jit(numerics.inverse_lower)(L))
-        assert np.allclose(
-            inverse @ np.asarray(L), np.eye(6), atol=1e-12 if wide else 1e-5
-        )
-        assert np.array_equal(inverse, np.tril(inverse))
 
 
 class TestNormalLaw:
