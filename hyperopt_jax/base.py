@@ -389,11 +389,15 @@ def make(optimizer: type[Optimizer], settings: dict[str, Any]) -> Any:
     return optimizer(**settings)
 
 
-def check_results(results: Any, n_rows: int) -> Float[Array, " q"]:
-    """`results` as (q,) floats, one a row of params; raises `ParamsError`."""
+def check_results(results: Any, n_rows: int) -> Float[Any, " q"]:
+    """`results` as (q,) floats, one a row of params, NumPy's unless they were JAX's.
+
+    Raises `ParamsError` where they are not that.
+    """
     try:
         array = results if isinstance(results, jax.Array) else np.asarray(results)
-        array = jnp.atleast_1d(array.astype(jnp.result_type(float)))
+        array = array.astype(jnp.result_type(float))
+        array = array if array.ndim else array.reshape(1)
     except (TypeError, ValueError) as error:
         raise ParamsError(f"expected numbers for results, got {results!r}") from error
     if array.shape != (n_rows,):

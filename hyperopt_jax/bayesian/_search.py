@@ -33,6 +33,7 @@ from hyperopt_jax.bayesian._state import BayesianSearchState
 from hyperopt_jax.errors import OutsideBoundsWarning, ParamsError, SettingError
 from hyperopt_jax.kernels import BaseKernel, Matern
 from hyperopt_jax.spaces import (
+    as_table,
     check_space,
     has_discrete,
     is_conditional,
@@ -262,7 +263,7 @@ class BayesianSearch(Optimizer):
             state = self.update_state(state, key, results, params)
         running = None if pending is None else ravel(state.space, pending)
         n_more = self.n_parallel + (0 if running is None else running.shape[0])
-        size = self._size_for(state, n_more)
+        size = _size_for(state, n_more)
         return unravel(state.space, _compiled.propose(self, state, key, size, running))
 
     def update_state(
@@ -288,17 +289,11 @@ class BayesianSearch(Optimizer):
             ParamsError: params of another space, or results that do not fit them.
         """
         check_state(self, state, BayesianSearchState)
-        X = ravel(state.space, params)
+        X = as_table(state.space, params)
         results = check_results(results, X.shape[0])
         _warn_of_values_outside(state, X)
-        size = self._size_for(state, X.shape[0])
+        size = _size_for(state, X.shape[0])
         return _compiled.tell(self, state, results, X, size)
-
-    def _size_for(self, state: BayesianSearchState, n_more: int) -> int | None:
-        """The buffer size that `n_more` trials need; None where it cannot be known."""
-        if not is_concrete(state.mask):
-            return None
-        return _buffer_size(int(self.n_told(state)) + n_more)
 
     def best_result(self, state: BayesianSearchState) -> Float[Array, ""]:
         """The best recorded result; -inf (or inf, minimising) before any success."""
@@ -320,7 +315,7 @@ class BayesianSearch(Optimizer):
             StateError: a state of another search.
         """
         check_state(self, state, BayesianSearchState)
-        row = _compiled.recommended_row(self, state, self._size_for(state, 0))
+        row = _compiled.recommended_row(self, state, _size_for(state, 0))
         return unravel(state.space, state.X[row])
 
     def posterior(
@@ -350,7 +345,7 @@ class BayesianSearch(Optimizer):
         """
         check_state(self, state, BayesianSearchState)
         X = ravel(state.space, params)
-        return _compiled.mean_and_std(self, state, X, self._size_for(state, 0))
+        return _compiled.mean_and_std(self, state, X, _size_for(state, 0))
 
     def sample_posterior(
         self,
@@ -376,13 +371,11 @@ class BayesianSearch(Optimizer):
         check_state(self, state, BayesianSearchState)
         n_samples = check_int("n_samples", n_samples, 1)
         X = ravel(state.space, params)
-        return _compiled.draws(self, state, key, X, n_samples, self._size_for(state, 0))
+        return _compiled.draws(self, state, key, X, n_samples, _size_for(state, 0))
 
     def n_told(self, state: BayesianSearchState) -> Int[Array, ""] | int:
         check_state(self, state, BayesianSearchState)
-        if is_concrete(state.mask):
-            return int(np.count_nonzero(np.asarray(state.mask)))
-        return state.trials.n_recorded
+        return _n_told(state)
 
     def n_left(self, state: BayesianSearchState) -> int:
         n_told = self.n_told(state)
@@ -427,6 +420,18 @@ def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) 
             OutsideBoundsWarning,
             stacklevel=3,
         )
+
+
+def _n_told(state: BayesianSearchState) -> Int[Array, ""] | int:
+    if is_concrete(state.mask):
+        return int(np.count_nonzero(np.asarray(state.mask)))
+    return state.trials.n_recorded
+
+
+def _size_for(state: BayesianSearchState, n_more: int) -> int | None:
+    """The buffer size that `n_more` trials need; None where it cannot be known."""
+    n_told = _n_told(state)
+    return _buffer_size(n_told + n_more) if isinstance(n_told, int) else None
 
 
 def _buffer_size(n_rows: int) -> int:

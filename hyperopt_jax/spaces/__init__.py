@@ -61,6 +61,7 @@ from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace
 from hyperopt_jax.spaces._simplex import SimplexSpace as SimplexSpace
 from hyperopt_jax.spaces._subset import SubsetSpace as SubsetSpace
 from hyperopt_jax.spaces._tables import (
+    as_table as as_table,
     has_discrete as has_discrete,
     is_conditional as is_conditional,
     n_columns as n_columns,

@@ -89,6 +89,15 @@ def ravel(space: PyTree, params: PyTree) -> Float[Array, "q d"]:
         ParamsError: another structure or number of parameters than the space's, leaves
             of different lengths, or a number that is not finite.
     """
+    return jnp.asarray(as_table(space, params))
+
+
+def as_table(space: PyTree, params: PyTree) -> Float[Any, "q d"]:
+    """`ravel`, with NumPy's array where the parameters are concrete.
+
+    A compiled program takes that as it is; it would wait for one that is on its way to
+    the device.
+    """
     flat = layout(space)
     n_columns = sum(flat.widths("values"))
     if isinstance(params, (np.ndarray, jax.Array)) and _is_table(flat, params):
@@ -104,7 +113,7 @@ def ravel(space: PyTree, params: PyTree) -> Float[Array, "q d"]:
         table = _columns_to_table(flat, params)
     if is_concrete(table) and not np.isfinite(np.asarray(table)).all():
         raise ParamsError("expected finite params, got a NaN or an infinity among them")
-    return jnp.asarray(table)
+    return table
 
 
 def _is_table(flat: Layout, params: Any) -> bool:
