@@ -118,6 +118,15 @@ def normal_cdf(z: Float[Array, "..."]) -> Float[Array, "..."]:
     return 0.5 * erfc(-z / math.sqrt(2))
 
 
+def normal_quantile(p: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Inverse of `normal_cdf` on (0, 1), to rounding of `p` about 1/2.
+
+    A few instructions, where the quantile that keeps all digits of the tails is a branch
+    and six polynomials.
+    """
+    return math.sqrt(2) * lax.erf_inv(2 * p - 1)
+
+
 def log_expected_excess(z: Float[Array, "..."]) -> Float[Array, "..."]:
     """log(phi(z) + z Phi(z)), the logarithm of E[max(z + N(0, 1), 0)].
 

@@ -14,10 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float
 
-from hyperopt_jax._numerics import squared_distance
+from hyperopt_jax._numerics import normal_quantile, squared_distance
 from hyperopt_jax.spaces import Codec
 
 Score = Callable[[Float[Array, "m d"]], Float[Array, " m"]]
@@ -71,7 +70,7 @@ def candidates(
     low, high = np.log(LOCAL_SCALES)
     scale = jnp.exp(low + (high - low) * extra)
     edge = jnp.finfo(incumbent.dtype).eps
-    offsets = scale * ndtri(jnp.clip(points, edge, 1 - edge))
+    offsets = scale * normal_quantile(jnp.clip(points, edge, 1 - edge))
     width = (box.high - box.low)[None, :]
     offsets = offsets * width
     if codec is None:

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
 from hyperopt_jax import history
-from hyperopt_jax._numerics import masked_rank
+from hyperopt_jax._numerics import masked_rank, normal_quantile
 
 
 class Targets(NamedTuple):
@@ -39,7 +38,7 @@ def targets_of(
     loss = jnp.where(ok, history.losses(trials, maximize) / 8, 0.0)
     n_better, n_equal = (n.astype(loss.dtype) for n in masked_rank(loss, ok))
     n = jnp.maximum(count, 1).astype(loss.dtype)
-    quantile = -ndtri(jnp.where(ok, (n_better + 0.5 * n_equal) / n, 0.5))
+    quantile = -normal_quantile(jnp.where(ok, (n_better + 0.5 * n_equal) / n, 0.5))
 
     keeps = ok & (n_better <= (1 - jnp.asarray(ranked, n.dtype)) * (n - 1))
     best = jnp.min(jnp.where(keeps, loss, jnp.inf))

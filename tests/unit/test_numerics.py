@@ -163,6 +163,19 @@ class TestCholesky:
 
 class TestNormalLaw:
     @precisions
+    def test_quantile_equals_scipy(self, wide):
+        p = np.concatenate([np.linspace(0.001, 0.999, 201), [1e-5, 1 - 1e-5]])
+        with jax.enable_x64(wide):
+            quantile = numerics.normal_quantile(as_float(p))
+        # An error of one rounding in p is one over the density in the quantile.
+        z = stats.norm.ppf(p)
+        rounding = np.finfo(np.float64 if wide else np.float32).eps
+        assert (
+            np.abs(np.asarray(quantile) - z)
+            <= 8 * rounding * (1 + 1 / stats.norm.pdf(z))
+        ).all()
+
+    @precisions
     def test_equals_scipy(self, wide):
         z = np.linspace(-8, 8, 201)
         with jax.enable_x64(wide):
