@@ -1,7 +1,7 @@
 """Speed: compile, first call and steady state apart, as ratios within one run.
 
 python benchmarks/bench_speed.py --quick
-python benchmarks/bench_speed.py --part ask_tell studies sweep capacity cold threads floor
+python benchmarks/bench_speed.py --part ask_tell studies sweep throughput capacity cold threads floor
 """
 
 import functools
@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 import _floor
 import _report
@@ -203,6 +204,74 @@ def part_sweep(report, quick):
     _report.in_rounds(report, title, rows, measure, 1 if quick else 5)
 
 
+# --- as many studies as the machine can do ---------------------------------------
+
+_MANY_JAX_SCRIPT = """
+import time
+import jax, jax.numpy as jnp
+from hyperopt_jax import BayesianSearch, LinearSpace
+def bowl(key, p):
+    return sum((x - 0.3) ** 2 + 0.1 * jnp.cos(9 * x) for x in p.values())
+def study(low, key):
+    space = {{f"x{{i}}": LinearSpace(low, low + 1.5) for i in range(5)}}
+    state, search = BayesianSearch.tuned(space, n_max=50, n_parallel=1, maximize=False)
+    state, _ = search.optimize_scan(state, key, bowl, 50)
+    return search.best_result(state)
+lows = jnp.linspace(-1.0, 0.0, {n_studies})
+program = jax.jit(jax.vmap(study))
+for seed in range(2):
+    keys = jax.random.split(jax.random.key(seed), {n_studies})
+    start = time.perf_counter()
+    jax.block_until_ready(program(lows, keys))
+    seconds = time.perf_counter() - start
+print(seconds)
+"""
+_MANY_OPTUNA_SCRIPT = """
+import math, time, warnings
+import optuna
+warnings.simplefilter("ignore")
+optuna.logging.set_verbosity(50)
+def study(seed):
+    low = -1 + seed / {n_studies}
+    def bowl(trial):
+        xs = [trial.suggest_float(f"x{{i}}", low, low + 1.5) for i in range(5)]
+        return sum((x - 0.3) ** 2 + 0.1 * math.cos(9 * x) for x in xs)
+    sampler = optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+    optuna.create_study(sampler=sampler).optimize(bowl, n_trials=50)
+study(0)
+start = time.perf_counter()
+for seed in range({n_studies}):
+    study(seed)
+print(time.perf_counter() - start)
+"""
+
+
+def throughput(contender, studies, processes):
+    """Studies of 50 trials a second, already compiled, on the whole machine.
+
+    One thread of BLAS each, which is all that small matrices can use; XLA's own pool has
+    a thread a core.
+    """
+    script = _MANY_JAX_SCRIPT if contender == "tuned" else _MANY_OPTUNA_SCRIPT
+    script = script.format(n_studies=studies)
+    env = {k: v for k, v in os.environ.items() if k != "NPROC"}
+    with ThreadPoolExecutor(processes) as pool:
+        printed = list(pool.map(fresh_python, [script] * processes, [env] * processes))
+    return {"studies / s": processes * studies / max(map(float, printed))}
+
+
+def part_throughput(report, quick):
+    """Many independent studies: one program here, a process a core for the peer."""
+    title = "studies of 50 trials, d=5, with different bounds and seeds"
+    cores = os.cpu_count() or 1
+    rows = [
+        {"contender": "tuned", "studies": 16 if quick else 256, "processes": 1},
+        {"contender": "optuna-gp", "studies": 1 if quick else 4, "processes": cores},
+    ]
+    _report.in_rounds(report, title, rows, throughput, 1 if quick else 3)
+    report.relate(title, "/ optuna-gp", ["studies / s"], {"contender": "optuna-gp"})
+
+
 # --- a fresh process -------------------------------------------------------------
 
 _JAX_SCRIPT = """
@@ -344,6 +413,7 @@ PARTS = {
     "capacity": part_capacity,
     "studies": part_studies,
     "sweep": part_sweep,
+    "throughput": part_throughput,
     "cold": part_cold,
     "threads": part_threads,
     "floor": part_floor,

@@ -7,6 +7,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.scipy.special import erfc
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
@@ -20,7 +21,7 @@ PRECISION = lax.Precision.HIGHEST
 MAX_DIRECT_DIMENSIONS = 8
 MAX_DIRECT_ROWS = 128
 
-# A triangular matrix of so many rows is inverted by one solve, larger ones by halves.
+# Triangular blocks of up to so many rows are inverted by a solve, larger ones by halves.
 MAX_SOLVED_ROWS = 16
 
 # Up to so many rows are ranked by comparing all pairs.
@@ -92,18 +93,29 @@ def rounding_of(n: int, dtype: jnp.dtype) -> float:
 def inverse_lower(L: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """The inverse of a lower triangular matrix.
 
-    Halved while that is possible, since [[A, 0], [B, C]] has the inverse
-    [[A^-1, 0], [-C^-1 B A^-1, C^-1]]: products run at several times the speed of
-    triangular solves, and need a third of their operations.
+    By halves, since [[A, 0], [B, C]] has the inverse [[A^-1, 0], [-C^-1 B A^-1, C^-1]]:
+    products run at several times the speed of triangular solves, and need a third of
+    their operations. A few rows of the identity make the number of rows one that can be
+    halved.
     """
     n = L.shape[0]
-    if n % 2 or n <= MAX_SOLVED_ROWS:
+    n_blocks = 2 ** max(0, math.ceil(math.log2(n / MAX_SOLVED_ROWS)))
+    size = math.ceil(n / n_blocks) * n_blocks
+    if size > n:
+        L = jnp.pad(L, (0, size - n))
+        L = L + jnp.diag(jnp.asarray(np.arange(size) >= n, L.dtype))
+    return _inverse_by_halves(L)[:n, :n]
+
+
+def _inverse_by_halves(L: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    n = L.shape[0]
+    if n <= MAX_SOLVED_ROWS:
         eye = jnp.eye(n, dtype=L.dtype)
         return lax.linalg.triangular_solve(L, eye, left_side=True, lower=True)
     h = n // 2
     # Both halves at once. One after the other they would be two independent solves, and
     # two large batches of those that run side by side can lock up XLA on a CPU.
-    A, C = jax.vmap(inverse_lower)(jnp.stack([L[:h, :h], L[h:, h:]]))
+    A, C = jax.vmap(_inverse_by_halves)(jnp.stack([L[:h, :h], L[h:, h:]]))
     corner = -matmul(C, matmul(L[h:, :h], A))
     return jnp.block([[A, jnp.zeros_like(A)], [corner, C]])
 

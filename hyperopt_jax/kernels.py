@@ -124,6 +124,8 @@ class RadialKernel(BaseKernel):
         x, y = jnp.asarray(x), jnp.asarray(y)
         scale = self.length_scale if length_scale is None else length_scale
         inverse = 1 / jnp.broadcast_to(jnp.asarray(scale, x.dtype), (x.shape[1],))
+        # A scale may be as small as it likes, but no squared distance infinite.
+        inverse = jnp.minimum(inverse, float(jnp.finfo(x.dtype).max) ** 0.25)
         return self.correlation(squared_distance(x, y, inverse))
 
     def angles(

@@ -100,6 +100,13 @@ class TestValues:
         far = call(KERNELS[name], jnp.zeros((1, 2)), jnp.full((1, 2), 1e6))
         assert float(far[0, 0]) == 0
 
+    @pytest.mark.parametrize("scale", [1e-37, 1e-20, 1e20, 1e37])
+    @pytest.mark.parametrize("name", KERNELS)
+    def test_length_scales_at_the_ends_of_the_float_range(self, name, scale):
+        x = jnp.asarray(points(4, 3), jnp.float32)
+        K = KERNELS[name](x, x, scale)
+        assert np.allclose(K, np.eye(4) if scale < 1 else 1.0)
+
     def test_smoother_kernels_are_flatter_at_the_origin(self):
         x, y = jnp.zeros((1, 1)), jnp.full((1, 1), 0.05)
         names = ["matern_1/2", "matern_3/2", "matern_5/2", "matern_inf"]
