@@ -168,7 +168,8 @@ def _leading(shape: tuple[int, ...], of_value: tuple[int, ...]) -> int | None:
 
 
 def _is_numeric(column: Any) -> bool:
-    return np.asarray(column).dtype == bool or as_numbers(column) is not None
+    # The usual kinds at once: this runs for every leaf of every update.
+    return np.asarray(column).dtype.kind in "biuf" or as_numbers(column) is not None
 
 
 def _float() -> jnp.dtype:
