@@ -21,8 +21,9 @@ PRECISION = lax.Precision.HIGHEST
 MAX_DIRECT_DIMENSIONS = 8
 MAX_DIRECT_ROWS = 128
 
-# Triangular blocks of up to so many rows are inverted by a solve, larger ones by halves.
-MAX_SOLVED_ROWS = 16
+# Triangular blocks of up to so many rows are inverted by a solve, larger ones by halves:
+# another halving would gain little more and take a tenth of a second to compile.
+MAX_SOLVED_ROWS = 64
 
 # Up to so many rows are ranked by comparing all pairs.
 MAX_COMPARED_ROWS = 2048

@@ -89,7 +89,7 @@ class TestMatmul:
 
 class TestInverseLower:
     @precisions
-    @pytest.mark.parametrize("n", [1, 7, 16, 17, 50, 64, 201])
+    @pytest.mark.parametrize("n", [1, 7, 64, 65, 100, 201])
     def test_equals_numpy(self, wide, n):
         L = np.linalg.cholesky(np.exp(-cdist(points(n, 3), points(n, 3))))
         with jax.enable_x64(wide):
