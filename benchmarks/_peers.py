@@ -13,7 +13,12 @@ Packages are imported where they are used: a missing one fails its own row only.
 
 import contextlib
 import functools
+import json
+import os
+import pathlib
+import subprocess
 import warnings
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -410,6 +415,50 @@ class _Nevergrad:
         raise NotImplementedError("not raced on the clock")
 
 
+class _Elsewhere:
+    """A peer in the Python that an environment variable names (`_elsewhere.py`)."""
+
+    def __init__(self, name, variable, task, seed):
+        _one_at_a_time(task)
+        python = os.environ.get(variable)
+        if python is None:
+            raise ModuleNotFoundError(
+                f"expected {variable} to name a Python that has {name}"
+            )
+        script = pathlib.Path(__file__).with_name("_elsewhere.py")
+        self.process = subprocess.Popen(
+            [python, str(script), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        )
+        # When this session is forgotten, so is the process.
+        weakref.finalize(self, self.process.kill)
+        low, high = task.lows.tolist(), task.highs.tolist()
+        self._send({"low": low, "high": high, "seed": int(seed)})
+
+    def _send(self, message):
+        self.process.stdin.write(json.dumps(message) + "\n")
+
+    def ask(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"ended with exit status {self.process.wait()}")
+        return np.array(json.loads(line))
+
+    def tell(self, point, result):
+        self._send(result)
+
+    def preload(self, points, results):
+        raise NotImplementedError("not raced on the clock")
+
+
+def _elsewhere(name, variable):
+    return Host(functools.partial(_Elsewhere, name, variable))
+
+
 def _optuna(sampler, **settings):
     return Host(functools.partial(_Optuna, sampler, settings))
 
@@ -428,4 +477,6 @@ CONTENDERS = {
     "optuna-tpe": _optuna("TPESampler"),
     "optuna-cmaes": _optuna("CmaEsSampler"),
     "nevergrad": Host(_Nevergrad),
+    "vizier": _elsewhere("vizier", "VIZIER_PYTHON"),
+    "hebo": _elsewhere("hebo", "HEBO_PYTHON"),
 }
