@@ -36,11 +36,15 @@ def n_points(space: PyTree) -> float:
         if not is_node(node):
             raise SpaceError(f"expected a pytree of spaces, got {node!r} in it")
     return math.prod(
-        node.n_points(n_points)
-        if isinstance(node, CompositeSpace)
-        else float(node.n_values())
+        node.n_points(n_points) if isinstance(node, CompositeSpace) else _n_values(node)
         for node in nodes
     )
+
+
+def _n_values(leaf: Space) -> float:
+    # Counts pass what float32 holds exactly long before they pass what can be counted.
+    with jax.enable_x64(True):
+        return float(leaf.n_values())
 
 
 def check_finite(space: PyTree, purpose: str) -> None:

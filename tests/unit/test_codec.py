@@ -1,5 +1,7 @@
 """The codec: every kind there and back, nested trees, and one kernel a kind."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,11 @@ from hyperopt_jax import (
 )
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces import (
+    BooleanSpace,
     Codec,
+    PermutationSpace,
+    SubsetSpace,
+    VectorSpace,
     check_space,
     is_space,
     n_params,
@@ -359,6 +365,17 @@ class TestTables:
         assert codec.n_values().tolist() == [float(s.n_values()) for s in leaves]
         assert n_points(MIXED) == float("inf")
         assert n_points({"a": QLinearSpace(1, 3), "b": DiscreteSpace([1, 2])}) == 6
+
+    @pytest.mark.parametrize(
+        ("space", "count"),
+        [
+            (PermutationSpace(14), math.factorial(14)),
+            (VectorSpace(DiscreteSpace([1, 2, 3]), 20), 3**20),
+            (SubsetSpace(60, 10), math.comb(60, 10)),
+        ],
+    )
+    def test_large_counts_are_exact_in_single_precision(self, space, count):
+        assert n_points({"x": space, "y": BooleanSpace()}) == 2 * count
 
     def test_unravel_gives_the_tree_and_its_dtypes(self):
         X = decode(Codec(MIXED), as_table(np.full((N, 9), 0.4)))
