@@ -345,6 +345,10 @@ def best_trial(
     params, result = best_trial(params_hist, results_hist, maximize=False)
     ```
     """
+    if isinstance(results_hist, list) and not results_hist:
+        raise ParamsError(
+            "expected the history of at least one trial, got an empty one"
+        )
     if isinstance(results_hist, list):
         results_hist = np.stack([np.asarray(r) for r in results_hist] or [np.zeros(0)])
         params_hist = jax.tree.map(lambda *leaves: np.stack(leaves), *params_hist)

@@ -75,8 +75,14 @@ class Space(eqx.Module):
         return jnp.asarray(jnp.inf)
 
     def nth(self, index: Float[Array, ""]) -> Shaped[Array, "..."]:
-        """The value with this index in rising order, of a space with finitely many."""
-        raise NotImplementedError(f"{type(self).__name__} has no nth value")
+        """The value with this index in rising order, of a space with finitely many.
+
+        By default the one in the middle of this one of `n_values` equal parts of [0, 1].
+        """
+        if not self.is_discrete or self.cube_shape != ():
+            raise NotImplementedError(f"{type(self).__name__} has no nth value")
+        u = (index + 0.5) / self.n_values()
+        return self.decode(u.astype(jnp.result_type(float)))
 
     def points(self) -> Shaped[Array, "n ..."]:
         """All values, of a space with finitely many and concrete bounds."""
@@ -113,7 +119,11 @@ class Space(eqx.Module):
     def contains(self, value: Any) -> Bool[Array, "..."]:
         """Which of `value`, with any leading axes, are values of this space."""
         value = jnp.asarray(value)
-        moved = jnp.asarray(self.transform(value)).astype(value.dtype)
+        moved = jnp.asarray(self.transform(value))
+        floats = jnp.issubdtype(value.dtype, jnp.floating)
+        if jnp.issubdtype(moved.dtype, jnp.floating) and not floats:
+            value = value.astype(moved.dtype)
+        moved = moved.astype(value.dtype)
         same = moved == value
         if self.is_discrete and jnp.issubdtype(value.dtype, jnp.floating):
             # Nine steps of 0.1 are not 0.9 to the last digit.

@@ -67,7 +67,11 @@ def check_whole(kind: str, low: Any, high: Any, dtype: Any) -> None:
         return
     floats = jnp.result_type(float)
     largest = 2.0 ** (jnp.finfo(floats).nmant + 1)
-    info = jnp.iinfo if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo
+    if jnp.issubdtype(dtype, jnp.integer):
+        lowest, highest = int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max)
+    else:
+        highest = 2 ** (jnp.finfo(dtype).nmant + 1)
+        lowest = -highest
     for name, bound in (("lower_bound", float(low)), ("upper_bound", float(high))):
         if not bound.is_integer():
             raise SpaceError(
@@ -79,7 +83,7 @@ def check_whole(kind: str, low: Any, high: Any, dtype: Any) -> None:
                 f"{bound:.0f}: beyond it {floats} skips whole numbers; enable x64 or "
                 f"search a multiple"
             )
-        if not int(info(dtype).min) <= bound <= int(info(dtype).max):
+        if not lowest <= bound <= highest:
             raise SpaceError(
                 f"expected {kind}.{name} to fit in {dtype}, got {bound:.0f}; "
                 f"pass a wider datatype or a smaller bound"

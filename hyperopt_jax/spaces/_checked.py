@@ -36,7 +36,7 @@ def check_space(space: PyTree) -> None:
         raise SpaceError(
             f"expected something to search in the space, got constants only: {space!r}"
         )
-    if flat.rules and is_concrete(space) and not bool(_probe(space)):
+    if flat.rules and is_concrete(space) and not _is_feasible(space):
         raise SpaceError(
             f"expected a space with feasible points, got none among "
             f"{_feasible.MAX_TRIES} samples that satisfies all constraints; loosen the "
@@ -58,6 +58,12 @@ def check_leaves(space: PyTree) -> None:
                 f"expected a Space at {where} of the search space, got {node!r}; write "
                 f"FixedSpace(...) for a constant, or close over it in the objective"
             )
+
+
+def _is_feasible(space: PyTree) -> bool:
+    # Also inside somebody's program, of which the space need not be a part.
+    with jax.ensure_compile_time_eval():
+        return bool(_probe(space))
 
 
 @eqx.filter_jit

@@ -215,7 +215,9 @@ class BooleanSpace(Space):
 
 
 def _as_objects(kind: str, choices: Any) -> Objects:
-    if isinstance(choices, (str, bytes, dict)) or not hasattr(choices, "__iter__"):
+    # A set has no order to keep: the same index would be another choice tomorrow.
+    unordered = (str, bytes, dict, set, frozenset)
+    if isinstance(choices, unordered) or not hasattr(choices, "__iter__"):
         raise SpaceError(
             f"expected a list or tuple of choices for {kind}, got {choices!r}"
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
@@ -90,8 +91,12 @@ class ConstrainedSpace(CompositeSpace):
 
     def table(self, table_of: Callable[[PyTree], list[np.ndarray]]) -> list[np.ndarray]:
         columns = filled(self.space, table_of(self.space))
-        X = jnp.stack([jnp.asarray(c, jnp.result_type(float)) for c in columns], axis=1)
-        kept = np.asarray(self.holds(X))
+        dtype = jnp.result_type(float)
+        # Of constants alone there is one point, without a column.
+        n = columns[0].shape[0] if columns else 1
+        X = np.concatenate([np.zeros((n, 0)), *(c[:, None] for c in columns)], axis=1)
+        with jax.ensure_compile_time_eval():
+            kept = np.asarray(self.holds(jnp.asarray(X, dtype)))
         if not kept.any():
             raise SpaceError(
                 f"expected a space with feasible points, got {len(kept)} points of which "

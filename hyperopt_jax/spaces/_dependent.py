@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -144,6 +146,15 @@ class DependentSpace(CompositeSpace):
             for clause in condition.clauses:
                 for test in clause:
                     _literals(self.space[test[0]], 0, test)
+        self.when = {
+            name: Condition.of(
+                tuple(
+                    tuple(_as_proposed(self.space[test[0]], test) for test in clause)
+                    for clause in condition.clauses
+                )
+            )
+            for name, condition in self.when.items()
+        }
         self._order()
 
     def _order(self) -> list[str]:
@@ -196,6 +207,8 @@ class DependentSpace(CompositeSpace):
 
     def table(self, table_of: Callable[[PyTree], list[np.ndarray]]) -> list[np.ndarray]:
         columns = filled(self, table_of(self.space))
+        if not columns:
+            return []
         _, first = np.unique(np.stack(columns, axis=1), axis=0, return_index=True)
         return [column[np.sort(first)] for column in columns]
 
@@ -216,11 +229,47 @@ def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
         except ParamsError as error:
             raise SpaceError(f"in the condition on {parent!r}: {error}") from error
     else:
-        known = is_concrete(space)
-        if known and not all(bool(space.contains(value)) for value in values):
+        if not all(_has(space, value) for value in values):
             raise SpaceError(
                 f"expected values that {parent!r} can have, got {values!r}"
             )
-        # What a search proposes, which may be a digit beside what was written.
-        numbers = [float(space.transform(v) if known else v) for v in values]
+        numbers = [float(value) for value in values]
     return [Literal(leaf, number, number) for number in numbers]
+
+
+def _has(space: Space, value: Any) -> bool:
+    """Whether `value` is one of `space`; taken for granted where its bounds are traced."""
+    if not is_concrete(space):
+        return True
+    # Also inside somebody's program, of which the bounds need not be a part.
+    with jax.ensure_compile_time_eval():
+        return bool(space.contains(value))
+
+
+def _as_proposed(space: Any, test: Test) -> Test:
+    """A test with the numbers that a search proposes, maybe a digit beside those written.
+
+    Seven steps of 0.1 are not 0.7.
+    """
+    parent, values, low, high = test
+    if isinstance(space, OrdinalSpace) or not is_concrete(space):
+        return test
+    if values is not None:
+        return parent, Objects(_moved(space, value) for value in values), low, high
+    if not (space.is_discrete and jnp.issubdtype(space.dtype, jnp.floating)):
+        return test
+    near = [_moved(space, end) if np.isfinite(end) else end for end in (low, high)]
+    apart = 4 * float(jnp.finfo(space.dtype).eps)
+    low, high = (
+        n if abs(n - end) <= apart * abs(end) else end
+        for n, end in zip(near, (low, high), strict=True)
+    )
+    return parent, None, low, high
+
+
+def _moved(space: Space, value: Any) -> float:
+    """The value of `space` nearest to `value`."""
+    with jax.ensure_compile_time_eval():
+        number = np.asarray(space.transform(value))
+    # The shortest text of a float32 reads better than the float64 it is equal to.
+    return float(str(number)) if number.dtype.kind == "f" else number.item()

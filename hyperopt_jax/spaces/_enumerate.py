@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -43,7 +44,8 @@ def n_points(space: PyTree) -> float:
 
 def _n_values(leaf: Space) -> float:
     # Counts pass what float32 holds exactly long before they pass what can be counted.
-    with jax.enable_x64(True):
+    # And they are numbers of the host, also inside somebody's program.
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():
         return float(leaf.n_values())
 
 
@@ -77,8 +79,9 @@ def table_of(node: PyTree) -> Columns:
     if isinstance(node, FixedSpace):
         return []
     if isinstance(node, Space):
-        check_count(float(node.n_values()))
-        values = np.asarray(node.points())
+        check_count(_n_values(node))
+        with jax.ensure_compile_time_eval():
+            values = np.asarray(node.points())
         return list(values.reshape(values.shape[0], -1).T)
     if isinstance(node, CompositeSpace):
         return node.table(table_of)
@@ -88,11 +91,12 @@ def table_of(node: PyTree) -> Columns:
 def filled(node: PyTree, columns: Columns) -> Columns:
     """`columns` of `node` with its filler in inactive parameters."""
     codec = Codec(node)
-    if codec.activity is None:
+    if codec.activity is None or not columns:
         return columns
     X = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
-    active = np.asarray(codec.active(jax.numpy.asarray(X, np.float32)))
-    filler = np.asarray(codec.filler())[0]
+    with jax.ensure_compile_time_eval():
+        active = np.asarray(codec.active(jnp.asarray(X, jnp.result_type(float))))
+        filler = np.asarray(codec.filler())[0]
     return [
         np.where(active[:, i], column, np.asarray(filler[i], column.dtype))
         for i, column in enumerate(columns)
@@ -145,6 +149,7 @@ def enumerate_space(space: PyTree) -> Iterator[PyTree]:
 def _lazily(space: PyTree) -> Iterator[PyTree]:
     nodes = jax.tree.leaves(space, is_leaf=is_node)
     pools = [all_points(node) for node in nodes if not isinstance(node, FixedSpace)]
+    pools = [pool for pool in pools if pool]
     indices = itertools.product(*(range(pool[0].shape[0]) for pool in pools))
     for index in indices:
         row = [c[i] for pool, i in zip(pools, index, strict=True) for c in pool]

@@ -94,8 +94,9 @@ class ListSpace(CompositeSpace):
 
     def n_points(self, count: Callable[[PyTree], float]) -> float:
         """The sum over the lengths of the numbers of lists."""
-        one = count(self.space)
-        return sum(float(one) ** k for k in range(self.min_length, self.max_length + 1))
+        lengths = np.arange(self.min_length, self.max_length + 1)
+        with np.errstate(over="ignore"):
+            return float(np.sum(np.float64(count(self.space)) ** lengths))
 
     def table(self, table_of: Callable[[PyTree], list[np.ndarray]]) -> list[np.ndarray]:
         entry, L = table_of(self.space), self.max_length

@@ -48,7 +48,7 @@ class QLinearSpace(LinearSpace):
     ):
         kind = type(self).__name__
         super().__init__(lower_bound, upper_bound, step)
-        check_whole_step(kind, step)
+        check_whole_step(kind, step, lower_bound, upper_bound)
         self.datatype = as_datatype(kind, datatype)
         check_whole(kind, lower_bound, upper_bound, self.datatype)
 

@@ -52,7 +52,7 @@ class QLogSpace(LogSpace):
     ):
         kind = type(self).__name__
         super().__init__(lower_bound, upper_bound, base, step)
-        check_whole_step(kind, step)
+        check_whole_step(kind, step, lower_bound, upper_bound)
         self.datatype = as_datatype(kind, datatype)
         check_whole(kind, lower_bound, upper_bound, self.datatype)
 

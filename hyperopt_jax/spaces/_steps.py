@@ -27,21 +27,33 @@ def as_step(kind: str, step: Any, low: Any, high: Any) -> Float[Array, ""] | Non
     return number
 
 
-def check_whole_step(kind: str, step: Any) -> None:
-    """Raises `SpaceError` unless a concrete `step` is whole."""
-    if step is not None and is_concrete(step) and not float(step).is_integer():
+def check_whole_step(kind: str, step: Any, low: Any, high: Any) -> None:
+    """Raises `SpaceError` unless a concrete `step` is whole and no wider than the range."""
+    if step is None or not is_concrete(step, low, high):
+        return
+    if not float(step).is_integer():
         raise SpaceError(f"expected a whole number for {kind}.step, got {step!r}")
+    if float(step) > float(high) - float(low):
+        raise SpaceError(
+            f"expected {kind}.step to be at most the width of the range, "
+            f"{float(high) - float(low):g}, got {step!r}"
+        )
 
 
 def count(space: Any) -> Float[Array, ""]:
     """How many values `space` has."""
     width = space.upper_bound - space.lower_bound
+    if hasattr(space, "datatype"):
+        # Whole numbers, which are exact: half of one is more than the division rounds.
+        return jnp.floor((width + 0.5) / space.step) + 1
     return jnp.floor(width / space.step + SLACK) + 1
 
 
 def at(space: Any, index: Float[Array, "..."]) -> Float[Array, "..."]:
     """The value with this number, counted from 0."""
-    return jnp.minimum(space.lower_bound + index * space.step, space.upper_bound)
+    value = jnp.minimum(space.lower_bound + index * space.step, space.upper_bound)
+    # What is left of zero after rounding is zero.
+    return jnp.where(jnp.abs(value) < SLACK * space.step, 0.0, value)
 
 
 def number_of(space: Any, value: Shaped[Array, "..."]) -> Float[Array, "..."]:

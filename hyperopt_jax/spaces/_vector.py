@@ -91,7 +91,7 @@ class VectorSpace(Space):
         return math.prod(self.length)
 
     def n_values(self) -> Float[Array, ""]:
-        return self.space.n_values() ** self._n
+        return self.space.n_values().astype(jnp.result_type(float)) ** self._n
 
     def decode(self, u: Float[Array, "..."]) -> Shaped[Array, "..."]:
         return self._each(self.space.decode, u, self.space.cube_shape, self.shape)

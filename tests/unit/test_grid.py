@@ -162,5 +162,6 @@ def test_best_trial_reads_both_histories():
         assert (int(best["x"]), result) == (50, -50.0)
     nothing = lambda key, p: jnp.nan * p["x"].astype(float)  # noqa: E731
     _, (params, results) = search.optimize_scan(state, KEY, nothing)
-    with pytest.raises(hj.HyperoptError, match="at least one trial"):
-        hj.best_trial(params, results)
+    for history in ((params, results), ([], [])):
+        with pytest.raises(hj.HyperoptError, match="at least one trial"):
+            hj.best_trial(*history)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 
+from hyperopt_jax import BayesianSearch, Space
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces import (
     BooleanSpace,
@@ -18,6 +19,7 @@ from hyperopt_jax.spaces import (
     Codec,
     Condition,
     DependentSpace,
+    DiscreteSpace,
     FixedSpace,
     LinearSpace,
     LogitSpace,
@@ -416,3 +418,71 @@ def test_large_counts_do_not_overflow():
     assert float(SubsetSpace(200, 100).n_values()) == math.inf
     order = PermutationSpace(12).nth(jnp.asarray(5.0))
     assert sorted(order.tolist()) == list(range(12))
+
+
+def test_whole_steps_are_counted_exactly():
+    space = QLinearSpace(0, 5999, step=2000)
+    assert space.points().tolist() == [0, 2000, 4000]
+    assert np.unique(draws(space)).tolist() == [0, 2000, 4000]
+    assert n_points(space) == 3
+    assert n_points(QLinearSpace(0, 3 * 333_333, step=3)) == 333_334
+    with pytest.raises(SpaceError, match="at most the width of the range, 1999"):
+        QLinearSpace(0, 1999, step=2000)
+
+
+def test_a_step_through_zero_has_zero():
+    space = LinearSpace(-0.7, 0.7, step=0.1)
+    assert 0.0 in space.points().tolist()
+    assert bool(space.contains(0.0))
+
+
+@pytest.mark.parametrize(
+    ("space", "inside", "outside"),
+    [
+        (LinearSpace(0.5, 2.5), 1, 0),
+        (LogSpace(1e-5, 2.0), 1, 0),
+        (DiscreteSpace([1.2, 3.0]), 3, 1),
+        (QLinearSpace(0, 3), 2.0, 2.5),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_numbers_of_another_type_are_contained_by_value(space, inside, outside):
+    assert bool(space.contains(inside))
+    assert not bool(space.contains(outside))
+
+
+@pytest.mark.parametrize("kind", [OrdinalSpace, ChoiceSpace])
+def test_choices_without_order_are_refused(kind):
+    with pytest.raises(SpaceError, match="list or tuple"):
+        kind({"small", "large"})
+
+
+def test_whole_numbers_that_a_narrow_float_skips_are_refused():
+    assert QLinearSpace(1, 3, datatype=jnp.bfloat16).points().tolist() == [1, 2, 3]
+    with pytest.raises(SpaceError, match="4095"):
+        QLinearSpace(1, 4095, datatype=jnp.float16)
+
+
+def test_a_finite_kind_of_equal_parts_needs_no_nth():
+    class Even(Space):
+        is_discrete = True
+        dtype = jnp.dtype(jnp.int32)
+
+        def n_values(self):
+            return jnp.asarray(3.0)
+
+        def decode(self, u):
+            return (2 * jnp.clip(jnp.floor(3 * u), 0, 2)).astype(jnp.int32)
+
+        def encode(self, value):
+            return (value.astype(jnp.result_type(float)) / 2 + 0.5) / 3
+
+        def transform(self, value):
+            half = jnp.round(jnp.asarray(value).astype(jnp.result_type(float)) / 2)
+            return (2 * jnp.clip(half, 0, 2)).astype(jnp.int32)
+
+    state, search = BayesianSearch.tuned({"n": Even()}, n_max=3, n_parallel=1)
+    _, (params, _) = search.optimize_scan(
+        state, jax.random.key(0), lambda key, p: -p["n"].astype(float)
+    )
+    assert sorted(params["n"].ravel().tolist()) == [0, 2, 4]

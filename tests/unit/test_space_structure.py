@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hyperopt_jax import Matern
+from hyperopt_jax import GridSearch, Matern
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces import (
     BooleanSpace,
@@ -34,6 +34,7 @@ from hyperopt_jax.spaces import (
     given_points,
     n_points,
     ravel,
+    sample,
     unravel,
 )
 
@@ -258,6 +259,64 @@ def test_switch_runs_the_chosen_branch():
         space.switch(params, {"a": lambda x: x})
 
 
+class TestConditionsOnNumbers:
+    @staticmethod
+    def share_active(parent, condition, chosen):
+        """How often the dependent parameter is active where `chosen(a)` says so, and
+        where not.
+        """
+        space = DependentSpace(
+            {"a": parent, "b": LinearSpace(5.0, 6.0)}, {"b": condition}
+        )
+        params = sample({"s": space}, jax.random.key(0), 1000)["s"]
+        is_active = np.asarray(params["b"]) != 5.5  # the filler
+        where = chosen(np.asarray(params["a"], float))
+        assert where.any()
+        assert not where.all()
+        return is_active[where].mean(), is_active[~where].mean()
+
+    @pytest.mark.parametrize(
+        ("parent", "condition", "chosen"),
+        [
+            (BooleanSpace(), Condition("a", is_in=[True]), lambda a: a > 0),
+            (
+                LinearSpace(-0.7, 0.7, step=0.1),
+                Condition("a", is_in=[-0.6]),
+                lambda a: abs(a + 0.6) < 0.01,
+            ),
+            (
+                LinearSpace(-0.7, 0.7, step=0.1),
+                Condition("a", low=-0.6, high=0.6),
+                lambda a: abs(a) < 0.61,
+            ),
+            (
+                LinearSpace(-0.3, 0.3, step=0.1),
+                Condition("a", is_in=[0.0]),
+                lambda a: abs(a) < 0.01,
+            ),
+            (QLinearSpace(1, 5), Condition("a", low=2.5), lambda a: a > 2),
+        ],
+        ids=["truth", "a step", "steps", "no step at all", "between whole numbers"],
+    )
+    def test_they_hold_at_what_is_proposed(self, parent, condition, chosen):
+        assert self.share_active(parent, condition, chosen) == (1.0, 0.0)
+
+    def test_they_hold_inside_a_program_that_closes_over_the_space(self):
+        space = DependentSpace(
+            {"n": QLinearSpace(1, 3), "b": LinearSpace(5.0, 6.0)},
+            {"b": Condition("n", is_in=[2])},
+        )
+        params = jax.jit(lambda key: sample(space, key, 50))(jax.random.key(0))
+        np.testing.assert_array_equal(params["n"] == 2, params["b"] != 5.5)
+
+    def test_a_value_between_two_steps_is_refused(self):
+        with pytest.raises(SpaceError, match="can have"):
+            DependentSpace(
+                {"a": LinearSpace(0.0, 1.0, step=0.1), "b": LinearSpace(0.0, 1.0)},
+                {"b": Condition("a", is_in=[0.65])},
+            )
+
+
 class TestConstraints:
     def test_predicates_and_half_spaces(self):
         space = ConstrainedSpace(
@@ -468,6 +527,29 @@ class TestEnumeration:
         assert n_points(kept) == 4
         with pytest.raises(SpaceError, match="4 points of which none"):
             n_points(ConstrainedSpace(QLinearSpace(0, 3), lambda p: p > 5))
+
+    def test_parts_of_constants_alone(self):
+        space = {
+            "free": DependentSpace({"a": FixedSpace(1)}, {}),
+            "kept": ConstrainedSpace({"a": FixedSpace(1)}, lambda p: p["a"] > 0),
+            "n": QLinearSpace(0, 1),
+        }
+        assert n_points(space) == 2
+        assert [int(p["n"]) for p in enumerate_space(space)] == [0, 1]
+        state, _ = GridSearch.init(space)
+        assert state.grid.tolist() == [[0], [1]]
+
+    def test_a_grid_is_made_inside_a_program_that_closes_over_the_space(self):
+        space = {
+            "b": BooleanSpace(),
+            "c": ConstrainedSpace(QLinearSpace(0, 3), lambda p: p > 1),
+        }
+        grid = jax.jit(lambda: GridSearch.init(space)[0].grid)()
+        assert grid.tolist() == [[0, 2], [0, 3], [1, 2], [1, 3]]
+
+    def test_more_lists_than_a_float_counts(self):
+        assert n_points(ListSpace(QLinearSpace(0, 10**6), 60)) == np.inf
+        assert n_points(ListSpace(QLinearSpace(0, 1), 2)) == 2 + 4
 
     def test_it_is_lazy_and_refuses_intervals(self):
         huge = {f"{i}": QLinearSpace(0, 99) for i in range(10)}
