@@ -39,7 +39,7 @@ def check_objective(func: Any) -> None:
             f"expected the objective to be a function fn(key, config), got {func!r}"
         )
     try:
-        parameters = inspect.signature(func).parameters.values()
+        signature = inspect.signature(func)
     except (TypeError, ValueError):
         warnings.warn(
             f"cannot read the signature of {func!r}; it will be called as "
@@ -48,18 +48,26 @@ def check_objective(func: Any) -> None:
             stacklevel=3,
         )
         return
-    kinds = [p.kind for p in parameters]
+    name = getattr(func, "__name__", repr(func))
+    kinds = [p.kind for p in signature.parameters.values()]
     positional = sum(
         k
         in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         for k in kinds
     )
     if positional < 2 and inspect.Parameter.VAR_POSITIONAL not in kinds:
-        name = getattr(func, "__name__", repr(func))
         raise ObjectiveError(
             f"expected the objective to have the signature fn(key, config), got "
             f"{name} with {positional} positional parameter(s); add the key, used or not"
         )
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise ObjectiveError(
+            f"expected the objective to have the signature fn(key, config), got "
+            f"{name}{signature} ({error}); close over what else it needs, or give it with "
+            f"functools.partial"
+        ) from error
 
 
 def vectorised(

@@ -169,16 +169,19 @@ class Optimizer(eqx.Module):
         q = self.n_parallel
         n_told = self._first_trial(state, first_trial)
         first = 0 if n_told is None else n_told
+        taken = self._rows_taken(state, n_told)
         params_hist: list[PyTree] = []
         results_hist: list[Array] = []
         best = _Best(self.maximize)
-        with _progress.progress(progress_bar, n_iterations * q, "trial") as bar:
+        # Inside another program the bar would be full before that program runs.
+        shown = progress_bar and is_concrete(state, key)
+        with _progress.progress(shown, n_iterations * q, "trial") as bar:
             for i in range(n_iterations):
                 started = time.perf_counter()
                 number = first + i * q
                 rows = None if given is None else given[i]
                 if evaluate is None:
-                    told = None if n_told is None else number
+                    told = None if taken is None else taken + i * q
                     state, params, results = self._one(
                         state, key, func, number, told, rows
                     )
@@ -236,7 +239,8 @@ class Optimizer(eqx.Module):
         n_iterations = self._check_run(state, func, n_iterations)
         state, given = self._given(state, start_points, n_iterations)
         n_told = self._first_trial(state, first_trial)
-        segments = _drive.plan(self, n_told, n_iterations)
+        taken = self._rows_taken(state, n_told)
+        segments = _drive.plan(self, taken, n_iterations)
         first = self.n_told(state) if n_told is None else n_told
         if not segments:
             return state, self._empty_history(state)
@@ -307,6 +311,11 @@ class Optimizer(eqx.Module):
             return check_int("first_trial", first_trial, 0)
         n_told = self.n_told(state)
         return int(n_told) if is_concrete(n_told) else None
+
+    def _rows_taken(self, state: Any, first_trial: int | None) -> int | None:
+        """How many trials a state holds; what `first_trial` promises where it is traced."""
+        n_told = self.n_told(state)
+        return int(n_told) if is_concrete(n_told) else first_trial
 
 
 class _Best:
@@ -400,6 +409,10 @@ def check_results(results: Any, n_rows: int) -> Float[Any, " q"]:
     """
     try:
         array = results if isinstance(results, jax.Array) else np.asarray(results)
+        if array.dtype.kind not in "biufO" and not jnp.issubdtype(
+            array.dtype, jnp.floating
+        ):
+            raise TypeError(f"no real numbers: {array.dtype}")
         array = array.astype(jnp.result_type(float))
         array = array if array.ndim else array.reshape(1)
     except (TypeError, ValueError) as error:

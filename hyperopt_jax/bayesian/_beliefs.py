@@ -66,8 +66,9 @@ def draws(
     posterior, targets = surrogate(optimizer, state)
     mean, covariance = posterior.mean_and_covariance(_features(state, X))
     m = mean.shape[0]
-    # In units of the prior variance, so that the jitter means the same for any amplitude.
-    unit = jnp.max(jnp.diagonal(covariance))
+    # In units of the prior variance, from which the covariance is what a difference left:
+    # near the trials, rounding may leave less than nothing.
+    unit = jnp.exp(posterior.hyper.log_amplitude) * posterior.kernel.variance
     rounding = jnp.asarray(m * float(jnp.finfo(mean.dtype).eps), mean.dtype)
     L = cholesky(covariance / unit, rounding) * jnp.sqrt(unit)
     normal = jax.random.normal(key, (n_samples, m), mean.dtype)

@@ -131,6 +131,8 @@ class BayesianSearch(Optimizer):
         check_number("jitter", self.jitter, 0.0, strict=True)
         check_number("ranked", self.ranked, 0.0, high=1.0)
         check_instance("kernel", self.kernel, BaseKernel)
+        length_scale = self.kernel.length_scale
+        check_number("the length_scale of kernel", length_scale, 0.0, strict=True)
         check_instance("acquisition", self.acquisition, BaseAcquisition)
         for name in ("n_candidates", "n_restarts", "n_parallel"):
             check_int(name, getattr(self, name), 1)

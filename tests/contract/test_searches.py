@@ -317,8 +317,9 @@ def test_bad_input_gets_one_sentence(row):
         search.update_state(state, KEY, jnp.zeros(2), foreign)
     with pytest.raises(ParamsError, match=r"shape \(2,\).*got \(3,\)"):
         search.update_state(state, KEY, jnp.zeros(3), params)
-    with pytest.raises(ParamsError, match="numbers for results"):
-        search.update_state(state, KEY, ["a", "b"], params)
+    for results in (["a", "b"], ["1.0", "2.0"], np.asarray([1j, 2.0])):
+        with pytest.raises(ParamsError, match="numbers for results"):
+            search.update_state(state, KEY, results, params)
     if not isinstance(search, hj.RandomSearch):
         with pytest.raises(StateError, match="RandomSearchState"):
             search.get_next_params(other[0], KEY)

@@ -79,6 +79,17 @@ class TestPosterior:
         )
         np.testing.assert_allclose(samples.std(0), std, rtol=0.1)
 
+    @pytest.mark.parametrize("n", [1, 20])
+    def test_draws_at_the_trials_themselves_are_finite(self, n):
+        # There the posterior covariance is what rounding leaves of a difference.
+        state, search, params, results = studied(n=60, ranked=0.0)
+        at = jax.tree.map(lambda leaf: leaf[-n:], params)
+        samples = search.sample_posterior(state, KEY, at, 50)
+        spread = float(jnp.ptp(results))
+        np.testing.assert_allclose(
+            samples, jnp.broadcast_to(results[-n:], samples.shape), atol=0.05 * spread
+        )
+
     def test_neighbours_are_drawn_together(self):
         state, search, _, _ = studied(n=3)
         at = {"x": jnp.asarray([0.9, 0.901]), "y": jnp.asarray([0.9, 0.9])}

@@ -267,6 +267,17 @@ class TestCheckObjective:
         with pytest.raises(ObjectiveError, match=shown):
             check_objective(objective)
 
+    @pytest.mark.parametrize(
+        ("objective", "missing"),
+        [
+            (lambda key, params, data: 0.0, "data"),
+            (lambda key, params, *, data: 0.0, "data"),
+        ],
+    )
+    def test_what_must_be_given_beside_the_two(self, objective, missing):
+        with pytest.raises(ObjectiveError, match=f"missing .*'{missing}'"):
+            check_objective(objective)
+
     def test_names_the_function(self):
         def loss(params):
             return 0.0

@@ -15,6 +15,7 @@ from scipy.spatial.distance import cdist
 from hyperopt_jax import (
     RBF,
     BaseKernel,
+    BayesianSearch,
     Matern,
     Periodic,
     Product,
@@ -203,6 +204,9 @@ class TestSettings:
             def correlation(self, r2):
                 return 1 / (1 + r2 / 2)
 
+        for length_scale in (0.0, -1.0, math.nan):
+            with pytest.raises(SettingError, match="length_scale of kernel"):
+                BayesianSearch(kernel=RationalQuadratic(length_scale))
         with pytest.raises(SettingError, match="spectral draws, got RationalQuadratic"):
             RationalQuadratic().angles(jax.random.key(0), 4, 2, jnp.ones(2))
         k = call(RationalQuadratic(), jnp.zeros((1, 2)), jnp.ones((3, 2)), 0.5)

@@ -115,6 +115,16 @@ class TestScan:
 
 
 class TestLoop:
+    def test_is_silent_inside_another_program(self, bars):
+        state, optimizer = RandomSearch.init(SPACE)
+
+        @jax.jit
+        def study(key):
+            return optimizer.optimize(state, key, objective, 3, progress_bar=True)[1][1]
+
+        assert len(study(KEY)) == 3
+        assert not bars
+
     def test_moves_in_trials(self, bars):
         state, optimizer = RandomSearch.init(SPACE, n_parallel=2)
         optimizer.optimize(state, KEY, objective, 3, progress_bar=True)
