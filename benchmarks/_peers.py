@@ -435,7 +435,7 @@ class _Elsewhere:
             bufsize=1,
         )
         # When this session is forgotten, so is the process.
-        weakref.finalize(self, self.process.kill)
+        weakref.finalize(self, _end, self.process)
         low, high = task.lows.tolist(), task.highs.tolist()
         self._send({"low": low, "high": high, "seed": int(seed)})
 
@@ -453,6 +453,11 @@ class _Elsewhere:
 
     def preload(self, points, results):
         raise NotImplementedError("not raced on the clock")
+
+
+def _end(process):
+    process.kill()
+    process.wait()
 
 
 def _elsewhere(name, variable):

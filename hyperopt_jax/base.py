@@ -309,8 +309,7 @@ class Optimizer(eqx.Module):
         """Number of the first trial of a run; None where only the program can tell."""
         if first_trial is not None:
             return check_int("first_trial", first_trial, 0)
-        n_told = self.n_told(state)
-        return int(n_told) if is_concrete(n_told) else None
+        return self._rows_taken(state, None)
 
     def _rows_taken(self, state: Any, first_trial: int | None) -> int | None:
         """How many trials a state holds; what `first_trial` promises where it is traced."""
@@ -359,7 +358,7 @@ def best_trial(
             "expected the history of at least one trial, got an empty one"
         )
     if isinstance(results_hist, list):
-        results_hist = np.stack([np.asarray(r) for r in results_hist] or [np.zeros(0)])
+        results_hist = np.stack([np.asarray(r) for r in results_hist])
         params_hist = jax.tree.map(lambda *leaves: np.stack(leaves), *params_hist)
     results_hist = np.asarray(results_hist)
     results = results_hist.reshape(-1)
@@ -409,9 +408,8 @@ def check_results(results: Any, n_rows: int) -> Float[Any, " q"]:
     """
     try:
         array = results if isinstance(results, jax.Array) else np.asarray(results)
-        if array.dtype.kind not in "biufO" and not jnp.issubdtype(
-            array.dtype, jnp.floating
-        ):
+        # Text, dates and complex numbers, of which NumPy would make real ones.
+        if array.dtype.kind in "USMmc":
             raise TypeError(f"no real numbers: {array.dtype}")
         array = array.astype(jnp.result_type(float))
         array = array if array.ndim else array.reshape(1)

@@ -86,7 +86,7 @@ class QLinearSpace(LinearSpace):
 def _count(space: Any) -> Float[Array, ""]:
     """How many values a space of whole numbers has."""
     if space.step is not None:
-        return _steps.count(space)
+        return _steps.count_whole(space)
     return space.upper_bound - space.lower_bound + 1
 
 

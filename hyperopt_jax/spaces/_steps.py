@@ -43,30 +43,34 @@ def check_whole_step(kind: str, step: Any, low: Any, high: Any) -> None:
 def count(space: Any) -> Float[Array, ""]:
     """How many values `space` has."""
     width = space.upper_bound - space.lower_bound
-    if hasattr(space, "datatype"):
-        # Whole numbers, which are exact: half of one is more than the division rounds.
-        return jnp.floor((width + 0.5) / space.step) + 1
     return jnp.floor(width / space.step + SLACK) + 1
+
+
+def count_whole(space: Any) -> Float[Array, ""]:
+    """`count` for whole numbers, which are exact: half of one is more than rounding."""
+    width = space.upper_bound - space.lower_bound
+    return jnp.floor((width + 0.5) / space.step) + 1
 
 
 def at(space: Any, index: Float[Array, "..."]) -> Float[Array, "..."]:
     """The value with this number, counted from 0."""
     value = jnp.minimum(space.lower_bound + index * space.step, space.upper_bound)
-    # What is left of zero after rounding is zero.
-    return jnp.where(jnp.abs(value) < SLACK * space.step, 0.0, value)
+    # What rounding leaves of zero is zero; never the lower bound, nor a whole number.
+    left = 4 * float(jnp.finfo(value.dtype).eps) * jnp.abs(space.lower_bound)
+    return jnp.where(jnp.abs(value) < jnp.minimum(left, 0.5), 0.0, value)
 
 
 def number_of(space: Any, value: Shaped[Array, "..."]) -> Float[Array, "..."]:
     """The number of the value nearest to `value`."""
     low = space.lower_bound
     index = jnp.round((value.astype(low.dtype) - low) / space.step)
-    return jnp.clip(index, 0, count(space) - 1)
+    return jnp.clip(index, 0, space.n_values() - 1)
 
 
 def log_edges(space: Any) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Logarithms of the ends of the first and the last value's stretch of the log axis."""
     low, half = space.lower_bound, space.step / 2
-    last = at(space, count(space) - 1)
+    last = at(space, space.n_values() - 1)
     return jnp.log(low - jnp.minimum(half, low / 2)), jnp.log(last + half)
 
 

@@ -426,6 +426,10 @@ def test_whole_steps_are_counted_exactly():
     assert np.unique(draws(space)).tolist() == [0, 2000, 4000]
     assert n_points(space) == 3
     assert n_points(QLinearSpace(0, 3 * 333_333, step=3)) == 333_334
+    for kind in (QLinearSpace, QLogSpace):
+        assert np.unique(draws(kind(1, 6000, step=2000))).tolist() == [1, 2001, 4001]
+    far = QLinearSpace(-(2**24), 2**24, step=2)
+    assert far.transform(jnp.asarray([-2, 2])).tolist() == [-2, 2]
     with pytest.raises(SpaceError, match="at most the width of the range, 1999"):
         QLinearSpace(0, 1999, step=2000)
 
@@ -434,6 +438,10 @@ def test_a_step_through_zero_has_zero():
     space = LinearSpace(-0.7, 0.7, step=0.1)
     assert 0.0 in space.points().tolist()
     assert bool(space.contains(0.0))
+    for low in (1e-3, -1e-3):  # near zero, and not zero
+        assert float(LinearSpace(low, 10.0, step=2.0).decode(jnp.zeros(()))) == (
+            pytest.approx(low)
+        )
 
 
 @pytest.mark.parametrize(
