@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hyperopt_jax.errors import SettingError, StateError
+from hyperopt_jax.errors import ParamsError, SettingError, StateError
 
 
 def is_concrete(*trees: Any) -> bool:
@@ -70,6 +70,28 @@ def check_number(
     return value
 
 
+def check_scalar(
+    name: str, value: Any, low: float, *, strict: bool = False, high: float = math.inf
+) -> Any:
+    """`check_number` for what cannot be an array."""
+    if np.ndim(value):
+        raise SettingError(
+            f"expected a single number for {name}, got an array of shape "
+            f"{np.shape(value)}; run several searches with jax.vmap"
+        )
+    return check_number(name, value, low, strict=strict, high=high)
+
+
+def check_key(key: Any) -> None:
+    """Raises `ParamsError` unless `key` is one key of `jax.random`."""
+    if isinstance(key, (jax.Array, np.ndarray)):
+        is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if key.ndim == (0 if is_typed else 1) and (is_typed or key.dtype == np.uint32):
+            return
+        key = f"an array of {key.dtype} with shape {key.shape}"
+    raise ParamsError(f"expected one key, such as jax.random.key(0), got {key}")
+
+
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     """`value`, one of `choices`; raises `SettingError`."""
     if value not in choices:
@@ -78,6 +100,13 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
             f"{name}={value!r} is not supported; expected one of {allowed}"
         )
     return value
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """`value`, True or False; raises `SettingError`."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise SettingError(f"expected {name} to be True or False, got {value!r}")
+    return bool(value)
 
 
 def check_instance(name: str, value: Any, kind: type) -> Any:

@@ -42,7 +42,12 @@ def cache_compilations(directory: str | os.PathLike[str] | None = None) -> str:
     ```
     """
     given = getattr(jax.config, _DIRECTORY) if directory is None else directory
-    path = os.fspath(_default_directory() if given is None else given)
+    try:
+        path = os.fspath(_default_directory() if given is None else given)
+    except TypeError as error:
+        raise SettingError(
+            f"expected a path for the directory of compiled programs, got {given!r}"
+        ) from error
     if "://" not in path:
         path = _made(path)
     jax.config.update(_DIRECTORY, path)

@@ -15,18 +15,18 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax._blas_threads import on_one_blas_thread
-from hyperopt_jax._evaluate import Evaluator, Objective, vectorised
+from hyperopt_jax._evaluate import Evaluator, Objective, as_results, vectorised
 from hyperopt_jax._progress import report_from_loop
-from hyperopt_jax.errors import ObjectiveError
 from hyperopt_jax.spaces import ravel, unravel
 
 if TYPE_CHECKING:
     from hyperopt_jax.base import Optimizer, OptimizerState
 
 
-# Trials take the first 2**30 numbers that are folded into a study's key; asking and
+# Trials take the first of the numbers that are folded into a study's key; asking and
 # telling take the next ones.
-_ASK, _TELL = 2**30, 2**31
+MAX_TRIALS = 2**30
+_ASK, _TELL = MAX_TRIALS, 2 * MAX_TRIALS
 
 
 class Keys(eqx.Module):
@@ -77,13 +77,8 @@ def step(
         proposed = ravel(state.space, params)
         params = unravel(state.space, jnp.where(jnp.isnan(given), proposed, given))
     params = lax.optimization_barrier(params)
-    results = evaluate(func, keys.trials, params)
-    if jnp.shape(results) != (optimizer.n_parallel,):
-        raise ObjectiveError(
-            f"expected the evaluator to return results of shape "
-            f"({optimizer.n_parallel},), got {jnp.shape(results)}"
-        )
-    results = jnp.asarray(results).astype(jnp.result_type(float))
+    outputs = evaluate(func, keys.trials, params)
+    results = as_results(outputs, optimizer.n_parallel)
     results = lax.optimization_barrier(results)
     state = optimizer.update_state(state, keys.tell, results, params)
     return lax.optimization_barrier(state), params, results

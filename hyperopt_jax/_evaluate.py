@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from hyperopt_jax.errors import ObjectiveError
+from hyperopt_jax.errors import HyperoptError, ObjectiveError
 
 Objective = Callable[[PRNGKeyArray, PyTree], Float[Array, ""]]
 Evaluator = Callable[[Objective, PRNGKeyArray, PyTree], Float[Array, " q"]]
@@ -81,7 +81,9 @@ def vectorised(
     """
     try:
         outputs = _vmapped(func, keys, params)
-    except _NOT_TRACEABLE as error:
+    except Exception as error:
+        if not _needs_numbers(error):
+            raise
         cause = str(error).strip().splitlines()[0]
         raise ObjectiveError(
             "the objective cannot be traced by JAX (it needs a concrete number where it "
@@ -89,7 +91,22 @@ def vectorised(
             "with optimizer.optimize(..., evaluate=hyperopt_jax.python_loop). "
             f"{type(error).__name__}: {cause}"
         ) from error
-    return _as_results(outputs, keys.shape[0])
+    return _one_each(outputs, keys.shape[0])
+
+
+def as_results(outputs: Any, q: int) -> Float[Array, " q"]:
+    """What an evaluator returned as (q,) floats; raises `ObjectiveError`."""
+    try:
+        array = outputs if isinstance(outputs, jax.Array) else np.asarray(outputs)
+    except ValueError:  # a ragged list
+        array = np.asarray(None)
+    if array.shape != (q,):
+        raise ObjectiveError(
+            f"expected the evaluator to return results of shape ({q},), got "
+            f"{array.shape}"
+        )
+    _check_real(array.dtype)
+    return jnp.asarray(array).astype(jnp.result_type(float))
 
 
 def python_loop(
@@ -148,6 +165,14 @@ def _vmapped(func: Objective, keys: PRNGKeyArray, params: PyTree) -> PyTree:
     return _vmapped_jit()(func, keys, params)
 
 
+def _needs_numbers(error: Exception) -> bool:
+    """Whether an objective failed since it was given JAX's tracers in place of numbers."""
+    if isinstance(error, HyperoptError):
+        return False
+    # Other libraries, and JAX where a shape is wanted, show what they could not use.
+    return isinstance(error, _NOT_TRACEABLE) or "Tracer" in str(error)
+
+
 def _one_number(output: Any) -> Any:
     """`output` of a traced objective; raises `ObjectiveError` for what is no array."""
     if not isinstance(output, (jax.Array, np.ndarray, np.generic, float, int)):
@@ -158,7 +183,7 @@ def _one_number(output: Any) -> Any:
     return output
 
 
-def _as_results(outputs: Array, q: int) -> Float[Array, " q"]:
+def _one_each(outputs: Array, q: int) -> Float[Array, " q"]:
     """The vectorised outputs as (q,) floats; raises `ObjectiveError`."""
     shape = outputs.shape[1:]
     if shape not in ((), (1,)):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.special import erfc
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 
 # Accelerators round matrix products to 10 or 8 bits by default, which destroys a kernel
 # matrix; every product that feeds a factorisation asks for full precision.
@@ -29,6 +29,14 @@ MAX_SOLVED_ROWS = 64
 MAX_COMPARED_ROWS = 2048
 
 LOG_2PI = math.log(2 * math.pi)
+
+
+def as_floats(value: ArrayLike) -> Float[Array, "..."]:
+    """`value` as an array of floats: whole numbers in JAX's default precision."""
+    array = jnp.asarray(value)
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    return array.astype(jnp.result_type(float))
 
 
 def matmul(a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:

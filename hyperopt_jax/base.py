@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax import _drive, _progress
-from hyperopt_jax._checks import check_int, is_concrete
+from hyperopt_jax._checks import check_int, check_key, is_concrete
 from hyperopt_jax._evaluate import Evaluator, Objective, check_objective
 from hyperopt_jax.errors import ParamsError, SettingError, UnknownSettingError
 from hyperopt_jax.spaces import given_points, n_columns, unravel
@@ -161,10 +161,14 @@ class Optimizer(eqx.Module):
             ObjectiveError: wrong signature or result, or an objective that cannot be
                 traced.
             ExhaustedError: a grid with fewer points left than asked for.
-            ParamsError: start points of another structure or outside the space.
-            SettingError: more start points than the run has trials.
+            ParamsError: no key; start points of another structure or outside the space.
+            SettingError: more start points than the run has trials, or an argument out
+                of its range.
         """
-        n_iterations = self._check_run(state, func, n_iterations)
+        n_iterations = self._check_run(state, key, func, n_iterations)
+        for name, value in (("callback", callback), ("evaluate", evaluate)):
+            if value is not None and not callable(value):
+                raise SettingError(f"expected {name} to be a function, got {value!r}")
         state, given = self._given(state, start_points, n_iterations)
         q = self.n_parallel
         n_told = self._first_trial(state, first_trial)
@@ -233,10 +237,11 @@ class Optimizer(eqx.Module):
             ObjectiveError: wrong signature or result, or an objective that cannot be
                 traced.
             ExhaustedError: a grid with fewer points left than asked for.
-            ParamsError: start points of another structure or outside the space.
-            SettingError: more start points than the run has trials.
+            ParamsError: no key; start points of another structure or outside the space.
+            SettingError: more start points than the run has trials, or an argument out
+                of its range.
         """
-        n_iterations = self._check_run(state, func, n_iterations)
+        n_iterations = self._check_run(state, key, func, n_iterations)
         state, given = self._given(state, start_points, n_iterations)
         n_told = self._first_trial(state, first_trial)
         taken = self._rows_taken(state, n_told)
@@ -276,9 +281,12 @@ class Optimizer(eqx.Module):
         )
         return state, unravel(state.space, X[0]), results[0]
 
-    def _check_run(self, state: Any, func: Objective, n_iterations: int | None) -> int:
+    def _check_run(
+        self, state: Any, key: Any, func: Objective, n_iterations: int | None
+    ) -> int:
         """Checks what a driver is given; the number of batches to run."""
         check_objective(func)
+        check_key(key)
         left = self.n_left(state)
         if n_iterations is None:
             if left is None:
@@ -308,7 +316,12 @@ class Optimizer(eqx.Module):
     def _first_trial(self, state: Any, first_trial: int | None) -> int | None:
         """Number of the first trial of a run; None where only the program can tell."""
         if first_trial is not None:
-            return check_int("first_trial", first_trial, 0)
+            number = check_int("first_trial", first_trial, 0)
+            if number >= _drive.MAX_TRIALS:
+                raise SettingError(
+                    f"expected first_trial < {_drive.MAX_TRIALS}, got {number}"
+                )
+            return number
         return self._rows_taken(state, None)
 
     def _rows_taken(self, state: Any, first_trial: int | None) -> int | None:
@@ -347,25 +360,33 @@ def best_trial(
         The parameters, with scalar leaves, and the result.
 
     Raises:
-        ParamsError: no trial with a finite result.
+        ParamsError: no trial with a finite result, or histories of different runs.
 
     ```python
     params, result = best_trial(params_hist, results_hist, maximize=False)
     ```
     """
-    if isinstance(results_hist, list) and not results_hist:
+    in_batches = isinstance(results_hist, (list, tuple))
+    if in_batches and not results_hist:
         raise ParamsError(
             "expected the history of at least one trial, got an empty one"
         )
-    if isinstance(results_hist, list):
+    if in_batches:
         results_hist = np.stack([np.asarray(r) for r in results_hist])
         params_hist = jax.tree.map(lambda *leaves: np.stack(leaves), *params_hist)
     results_hist = np.asarray(results_hist)
+    shape = results_hist.shape
+    leaf_shapes = [np.shape(leaf) for leaf in jax.tree.leaves(params_hist)]
+    if any(leaf_shape[: len(shape)] != shape for leaf_shape in leaf_shapes):
+        raise ParamsError(
+            f"expected params_hist and results_hist of one run, got results of shape "
+            f"{shape} and leaves of shapes {leaf_shapes}"
+        )
     results = results_hist.reshape(-1)
     # A leaf has the axes of the results, and then those of a value.
     params = jax.tree.map(
         lambda leaf: np.asarray(leaf).reshape(
-            results.size, *np.shape(leaf)[results_hist.ndim :]
+            results.size, *np.shape(leaf)[len(shape) :]
         ),
         params_hist,
     )

@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
-from hyperopt_jax._checks import check_int, check_state, is_concrete
+from hyperopt_jax._checks import (
+    check_bool,
+    check_int,
+    check_key,
+    check_state,
+    is_concrete,
+)
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
 from hyperopt_jax.errors import ExhaustedError, Status
 from hyperopt_jax.spaces import (
@@ -65,6 +71,8 @@ class GridSearch(Optimizer):
 
     def __check_init__(self):
         check_int("n_parallel", self.n_parallel, 1)
+        check_bool("maximize", self.maximize)
+        check_bool("shuffle", self.shuffle)
 
     @classmethod
     def init(
@@ -77,12 +85,14 @@ class GridSearch(Optimizer):
         Raises:
             SpaceError: a leaf with infinitely many values, bounds that are traced, or
                 more than ten million points.
+            ParamsError: no key.
             UnknownSettingError: a setting that grid search does not have.
         """
         optimizer = make(cls, settings)
         grid = _grid(space)
         if optimizer.shuffle:
             key = jax.random.PRNGKey(0) if key is None else key
+            check_key(key)
             grid = jax.random.permutation(key, grid)
         zero = jnp.zeros((), jnp.int32)
         return GridSearchState(space, grid, zero, zero), optimizer
@@ -140,8 +150,10 @@ class GridSearch(Optimizer):
         done = int(state.grid_idx) if is_concrete(state.grid_idx) else 0
         return max(0, state.grid.shape[0] - done)
 
-    def _check_run(self, state: Any, func: Any, n_iterations: int | None) -> int:
-        n_iterations = super()._check_run(state, func, n_iterations)
+    def _check_run(
+        self, state: Any, key: Any, func: Any, n_iterations: int | None
+    ) -> int:
+        n_iterations = super()._check_run(state, key, func, n_iterations)
         if is_concrete(state.grid_idx):
             self._check_left(state, n_iterations)
         return n_iterations

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from hyperopt_jax._checks import check_int, check_state
+from hyperopt_jax._checks import check_bool, check_int, check_key, check_state
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
 from hyperopt_jax.spaces import Codec, check_space, ravel, unravel
 
@@ -45,6 +45,7 @@ class RandomSearch(Optimizer):
 
     def __check_init__(self):
         check_int("n_parallel", self.n_parallel, 1)
+        check_bool("maximize", self.maximize)
 
     @classmethod
     def init(cls, space: PyTree, **settings: Any) -> tuple[RandomSearchState, Self]:
@@ -58,8 +59,13 @@ class RandomSearch(Optimizer):
         return RandomSearchState(space), make(cls, settings)
 
     def get_next_params(self, state: RandomSearchState, key: PRNGKeyArray) -> PyTree:
-        """`n_parallel` independent samples; leaves (n_parallel,)."""
+        """`n_parallel` independent samples; leaves (n_parallel,).
+
+        Raises:
+            ParamsError: no key.
+        """
         check_state(self, state, RandomSearchState)
+        check_key(key)
         return unravel(state.space, _sample(self, state, key))
 
     def update_state(

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hyperopt_jax._checks import check_int
+from hyperopt_jax._numerics import as_floats
 from hyperopt_jax.errors import SettingError
 from hyperopt_jax.gp import Posterior
 
@@ -36,7 +37,7 @@ class BaseAcquisition(eqx.Module):
         self, mean: Float[Array, " n"], std: Float[Array, " n"], y_max: Any = None
     ) -> Float[Array, " n"]:
         """The scores of n points; `y_max=None` takes the largest mean as incumbent."""
-        mean, std = jnp.asarray(mean), jnp.asarray(std)
+        mean, std = as_floats(mean), as_floats(std)
         y_max = jnp.max(mean) if y_max is None else jnp.asarray(y_max, mean.dtype)
         return self.evaluate(mean, std, y_max)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hyperopt_jax._checks import check_number
+from hyperopt_jax._checks import check_scalar
 
 
 class BaseHallucination(eqx.Module):
@@ -63,7 +63,7 @@ class UCBHallucination(BaseHallucination):
     kappa: float = 2.0
 
     def __check_init__(self):
-        check_number("kappa", self.kappa, 0.0)
+        check_scalar("kappa", self.kappa, 0.0)
 
     def __call__(self, mean: Array, std: Array, key: Any, y_max: Array) -> Array:
         return jnp.reshape(mean, ()) + self.kappa * jnp.reshape(std, ())
@@ -87,7 +87,7 @@ class ConstantHallucination(BaseHallucination):
 
     def __check_init__(self):
         if self.value is not None:
-            check_number("value", self.value, float("-inf"))
+            check_scalar("value", self.value, float("-inf"))
 
     def __call__(self, mean: Array, std: Array, key: Any, y_max: Array) -> Array:
         value = y_max if self.value is None else self.value

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from hyperopt_jax._checks import check_number
+from hyperopt_jax._checks import check_scalar
 from hyperopt_jax._numerics import log_expected_excess, normal_cdf, normal_pdf
 from hyperopt_jax.acquisition._base import BaseAcquisition
 
@@ -30,7 +30,7 @@ class UCB(BaseAcquisition):
     kappa: float = 2.0
 
     def __check_init__(self):
-        check_number("kappa", self.kappa, 0.0)
+        check_scalar("kappa", self.kappa, 0.0)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         return mean + self.kappa * std
@@ -60,7 +60,7 @@ class EI(BaseAcquisition):
     xi: float = 0.01
 
     def __check_init__(self):
-        check_number("xi", self.xi, 0.0)
+        check_scalar("xi", self.xi, 0.0)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         gap = mean - self.xi - y_max
@@ -91,7 +91,7 @@ class PI(BaseAcquisition):
     xi: float = 0.01
 
     def __check_init__(self):
-        check_number("xi", self.xi, 0.0)
+        check_scalar("xi", self.xi, 0.0)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         gap = mean - self.xi - y_max
@@ -122,7 +122,7 @@ class LogEI(BaseAcquisition):
     xi: float = 0.0
 
     def __check_init__(self):
-        check_number("xi", self.xi, 0.0)
+        check_scalar("xi", self.xi, 0.0)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         gap = mean - self.xi - y_max

@@ -13,10 +13,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax import history
 from hyperopt_jax._checks import (
+    check_bool,
     check_choice,
     check_instance,
     check_int,
+    check_key,
     check_number,
+    check_scalar,
     check_state,
     is_concrete,
 )
@@ -128,8 +131,8 @@ class BayesianSearch(Optimizer):
     ranked: float = 0.25
 
     def __check_init__(self):
-        check_number("jitter", self.jitter, 0.0, strict=True)
-        check_number("ranked", self.ranked, 0.0, high=1.0)
+        check_scalar("jitter", self.jitter, 0.0, strict=True)
+        check_scalar("ranked", self.ranked, 0.0, high=1.0)
         check_instance("kernel", self.kernel, BaseKernel)
         length_scale = self.kernel.length_scale
         check_number("the length_scale of kernel", length_scale, 0.0, strict=True)
@@ -140,12 +143,13 @@ class BayesianSearch(Optimizer):
             check_int(name, getattr(self, name), 0)
         if self.n_greedy is not None:
             check_int("n_greedy", self.n_greedy, 0)
-        check_choice("maximize", self.maximize, (True, False))
+        check_bool("maximize", self.maximize)
         check_choice("warmup", self.warmup, ("random", "spread"))
-        if not callable(self.hallucination):
+        stand_in = self.hallucination
+        if not callable(stand_in) or isinstance(stand_in, type):
             raise SettingError(
                 f"expected hallucination to be callable as (mean, std, key, y_max), "
-                f"got {self.hallucination!r}"
+                f"such as MeanHallucination(), got {stand_in!r}"
             )
 
     @classmethod
@@ -249,7 +253,7 @@ class BayesianSearch(Optimizer):
 
         Raises:
             StateError: a state of another search.
-            ParamsError: `params` without `results`, or ones that do not fit; `pending`
+            ParamsError: no key; `params` without `results`, or ones that do not fit; `pending`
                 of another space.
 
         ```python
@@ -259,6 +263,7 @@ class BayesianSearch(Optimizer):
         ```
         """
         check_state(self, state, BayesianSearchState)
+        check_key(key)
         if (params is None) != (results is None):
             raise ParamsError("expected params and results together, got one of them")
         if params is not None and results is not None:
@@ -367,12 +372,15 @@ class BayesianSearch(Optimizer):
 
         Raises:
             StateError: a state of another search.
-            ParamsError: params of another space.
+            ParamsError: no key, or params of another space.
             SettingError: `n_samples` below 1.
         """
         check_state(self, state, BayesianSearchState)
+        check_key(key)
         n_samples = check_int("n_samples", n_samples, 1)
         X = ravel(state.space, params)
+        if X.shape[0] == 0:
+            return jnp.zeros((n_samples, 0), X.dtype)
         return _compiled.draws(self, state, key, X, n_samples, _size_for(state, 0))
 
     def n_told(self, state: BayesianSearchState) -> Int[Array, ""] | int:

@@ -35,6 +35,10 @@ def tell(
     X: Float[Array, "q d"],
 ) -> BayesianSearchState:
     """The state with a batch added and the hyperparameters tuned."""
+    # Where no feasible point was found, NaN was proposed and nothing evaluated.
+    lost = jnp.isnan(X).any(axis=1) if is_constrained(state.space) else None
+    if lost is not None:
+        results = jnp.where(lost, jnp.nan, results)
     trials, had_room = history.append(state.trials, X, results)
     hyper = state.hyper
     if optimizer.n_hparam_steps:
@@ -44,9 +48,8 @@ def tell(
             lambda: hyper,
         )
     status = jnp.where(had_room, state.status, jnp.int32(Status.BUFFER_FULL))
-    if is_constrained(state.space):
-        lost = jnp.any(jnp.isnan(X))
-        status = jnp.where(lost, jnp.int32(Status.INFEASIBLE), status)
+    if lost is not None:
+        status = jnp.where(lost.any(), jnp.int32(Status.INFEASIBLE), status)
     return state.replace(
         **trials._asdict(),
         log_length_scale=hyper.log_length_scale,

@@ -132,11 +132,16 @@ class Domain:
 
     @classmethod
     def deserialise(cls, text: str) -> "Domain":
-        """The domain that `serialise` wrote."""
-        leaves = {
-            tuple(name): values if kind == "interval" else set(_as_tuple(values))
-            for name, kind, values in json.loads(text)
-        }
+        """The domain that `serialise` wrote; raises `SpaceError` for any other text."""
+        try:
+            leaves = {
+                tuple(name): values if kind == "interval" else set(_as_tuple(values))
+                for name, kind, values in json.loads(text)
+            }
+        except (TypeError, ValueError) as error:
+            raise SpaceError(
+                f"expected the text of Domain.serialise, got {text!r}"
+            ) from error
         return cls(_nested(leaves))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -29,6 +29,7 @@ from hyperopt_jax.spaces import (
     sample,
 )
 from hyperopt_jax.spaces._layout import Layout, Literal, full_layout
+from hyperopt_jax.spaces._operations import own_names
 
 SIGNS = {
     "<": "ForbiddenLessThan",
@@ -47,6 +48,7 @@ def exported(
 ) -> Any:
     """The `ConfigurationSpace` of a space."""
     flat = full_layout(space)
+    own_names(space)  # no two alike
     out = library.ConfigurationSpace(name=name, seed=seed)
     made: dict[int, Any] = {}
     scoped = []

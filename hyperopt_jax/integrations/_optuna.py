@@ -24,6 +24,7 @@ from hyperopt_jax.spaces import (
     QLogSpace,
     Space,
 )
+from hyperopt_jax.spaces._operations import own_names
 
 
 def from_optuna(distributions: Mapping[str, Any]) -> dict[str, Space]:
@@ -69,6 +70,8 @@ def to_optuna(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     if not isinstance(space, Mapping):
         raise SpaceError(f"expected a dict of spaces for to_optuna, got {space!r}")
     out: dict[str, Any] = {}
+    if not prefix:
+        own_names(space)  # no two alike
     for key, node in space.items():
         name = f"{prefix}{key}"
         if isinstance(node, Mapping):

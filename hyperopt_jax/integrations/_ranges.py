@@ -108,7 +108,13 @@ def _write(name: str, node: Any) -> Any:
     if isinstance(node, Mapping):
         return to_ranges(node)
     if isinstance(node, FixedSpace):
-        return node.constant if len(node.objects) else plain_numbers(node.value)
+        constant = node.constant if len(node.objects) else plain_numbers(node.value)
+        if isinstance(constant, (list, tuple, dict, set, frozenset)):
+            raise SpaceError(
+                f"expected a constant that a dict of ranges can hold at {name!r}, got "
+                f"{constant!r}, which it would take for something else"
+            )
+        return constant
     if isinstance(node, BooleanSpace):
         return [False, True]
     if isinstance(node, OrdinalSpace):

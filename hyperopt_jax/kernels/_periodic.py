@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hyperopt_jax._checks import check_number
+from hyperopt_jax._numerics import as_floats
 from hyperopt_jax.kernels._base import Angles, BaseKernel
 from hyperopt_jax.kernels._radial import RBF
 
@@ -47,7 +48,7 @@ class Periodic(BaseKernel):
         y: Float[Array, "m d"],
         length_scale: Any = None,
     ) -> Float[Array, "n m"]:
-        x, y = jnp.asarray(x), jnp.asarray(y)
+        x, y = as_floats(x), as_floats(y)
         scale = self.length_scale if length_scale is None else length_scale
         scale = _both(jnp.asarray(scale, x.dtype), x.shape[1])
         return RBF()(self._on_circles(x), self._on_circles(y), scale)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hyperopt_jax._checks import check_choice, check_number
-from hyperopt_jax._numerics import matmul, squared_distance
+from hyperopt_jax._numerics import as_floats, matmul, squared_distance
 from hyperopt_jax.errors import SettingError
 from hyperopt_jax.kernels._base import Angles, BaseKernel
 
@@ -50,7 +50,7 @@ class RadialKernel(BaseKernel):
         y: Float[Array, "m d"],
         length_scale: Any = None,
     ) -> Float[Array, "n m"]:
-        x, y = jnp.asarray(x), jnp.asarray(y)
+        x, y = as_floats(x), as_floats(y)
         scale = self.length_scale if length_scale is None else length_scale
         inverse = 1 / jnp.broadcast_to(jnp.asarray(scale, x.dtype), (x.shape[1],))
         # A scale may be as small as it likes, but no squared distance infinite.

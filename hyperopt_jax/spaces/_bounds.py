@@ -42,11 +42,22 @@ def check_order(kind: str, low: Any, high: Any) -> None:
 
 
 def check_positive(kind: str, low: Any) -> None:
-    """Raises `SpaceError` unless `low > 0`."""
-    if is_concrete(low) and not float(low) > 0:
+    """Raises `SpaceError` unless `low > 0`, and so large that processors do not take it
+    for zero.
+    """
+    if not is_concrete(low):
+        return
+    if not float(low) > 0:
         raise SpaceError(
             f"expected {kind} with lower_bound > 0, got {float(low):g}; "
             f"a logarithm has no zero: use a small positive bound or a linear space"
+        )
+    floats = jnp.result_type(float)
+    tiny = float(jnp.finfo(floats).tiny)
+    if float(low) < tiny:
+        raise SpaceError(
+            f"expected {kind} with lower_bound >= {tiny:.3g}, the smallest {floats} that "
+            f"is not taken for zero, got {float(low):g}"
         )
 
 

@@ -46,7 +46,13 @@ def check_space(space: PyTree) -> None:
 
 def check_leaves(space: PyTree) -> None:
     """Raises `SpaceError` unless `space` is a pytree of at least one space."""
-    nodes = jax.tree_util.tree_leaves_with_path(space, is_leaf=is_node)
+    try:
+        nodes = jax.tree_util.tree_leaves_with_path(space, is_leaf=is_node)
+    except ValueError as error:  # JAX sorts the keys of a dict
+        raise SpaceError(
+            f"expected dicts with keys of one kind, such as strings only, in the search "
+            f"space, got {space!r}"
+        ) from error
     if not nodes:
         raise SpaceError(
             f"expected a pytree with at least one space in it, got {space!r}"

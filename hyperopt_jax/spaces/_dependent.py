@@ -135,6 +135,12 @@ class DependentSpace(CompositeSpace):
             raise SpaceError(
                 f"expected a dict from names to spaces for DependentSpace, got {space!r}"
             )
+        if not isinstance(when, Mapping) or not all(
+            isinstance(condition, Condition) for condition in when.values()
+        ):
+            raise SpaceError(
+                f"expected a dict from names to a Condition each for when, got {when!r}"
+            )
         self.space, self.when = dict(space), dict(when)
         for name, condition in self.when.items():
             for other in (name, *condition.parents):
@@ -239,6 +245,8 @@ def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
 
 def _has(space: Space, value: Any) -> bool:
     """Whether `value` is one of `space`; taken for granted where its bounds are traced."""
+    if as_numbers(value) is None and not isinstance(value, (bool, np.bool_)):
+        return False
     if not is_concrete(space):
         return True
     # Also inside somebody's program, of which the bounds need not be a part.

@@ -108,6 +108,7 @@ def _as_values(values: Any) -> Shaped[Array, " m"]:
         kept = np.asarray(values).astype(dtype)
         table = numbers.astype(jnp.result_type(float))
         held = np.isfinite(table).all() and np.array_equal(kept, table.astype(dtype))
+        held = held and np.array_equal(table == 0, numbers == 0)
     if not held:
         raise SpaceError(
             f"expected finite DiscreteSpace.values that {dtype} and "

@@ -1,5 +1,6 @@
 """A constant among the parameters."""
 
+import numbers
 from typing import Any
 
 import equinox as eqx
@@ -41,6 +42,11 @@ class FixedSpace(Space):
             self.value, self.objects = jnp.asarray(value), Objects(())
         elif as_numbers(value) is not None or _are_truth_values(value):
             self.value, self.objects = _held(np.asarray(value)), Objects(())
+        elif isinstance(value, numbers.Number) or np.iscomplexobj(value):
+            raise SpaceError(
+                f"expected a FixedSpace.value that JAX holds as a real number, got "
+                f"{value!r}; hand it to the objective yourself"
+            )
         else:
             self.value, self.objects = jnp.zeros((), jnp.int32), Objects((value,))
 
@@ -93,15 +99,15 @@ def _are_truth_values(value: Any) -> bool:
         return False
 
 
-def _held(numbers: np.ndarray) -> Array:
-    """`numbers` in JAX's dtype for them, none of them changed beyond rounding."""
-    dtype = jax.dtypes.canonicalize_dtype(numbers.dtype)
-    if numbers.size and numbers.dtype != bool:
-        info = jnp.iinfo(dtype) if numbers.dtype.kind in "iu" else jnp.finfo(dtype)
-        finite = numbers[np.isfinite(numbers)]
+def _held(given: np.ndarray) -> Array:
+    """`given` in JAX's dtype for them, none of them changed beyond rounding."""
+    dtype = jax.dtypes.canonicalize_dtype(given.dtype)
+    if given.size and given.dtype != bool:
+        info = jnp.iinfo(dtype) if given.dtype.kind in "iu" else jnp.finfo(dtype)
+        finite = given[np.isfinite(given)]
         if (finite < float(info.min)).any() or (finite > float(info.max)).any():
             raise SpaceError(
-                f"expected a FixedSpace.value that {dtype} holds, got {numbers}; "
+                f"expected a FixedSpace.value that {dtype} holds, got {given}; "
                 f"enable jax_enable_x64, or hand it to the objective yourself"
             )
-    return jnp.asarray(numbers, dtype)
+    return jnp.asarray(given, dtype)

@@ -169,7 +169,7 @@ def flatten(space: PyTree, params: PyTree) -> dict[str, Any]:
             f"expected params with the structure of the search space, {expected}, got "
             f"{structure}"
         )
-    return dict(zip(_own_names(space), leaves, strict=True))
+    return dict(zip(own_names(space), leaves, strict=True))
 
 
 def unflatten(space: PyTree, named: Mapping[str, Any]) -> PyTree:
@@ -178,7 +178,7 @@ def unflatten(space: PyTree, named: Mapping[str, Any]) -> PyTree:
     Raises:
         ParamsError: a name that is missing, or one too many.
     """
-    own = _own_names(space)
+    own = own_names(space)
     if set(own) != set(named):
         raise ParamsError(
             f"expected the names {own}, got {sorted(named)}; "
@@ -188,7 +188,7 @@ def unflatten(space: PyTree, named: Mapping[str, Any]) -> PyTree:
     return treedef.unflatten([named[name] for name in own])
 
 
-def _own_names(space: PyTree) -> list[str]:
+def own_names(space: PyTree) -> list[str]:
     """The names, no two of them alike."""
     own = names(space)
     twice = sorted({name for name in own if own.count(name) > 1})

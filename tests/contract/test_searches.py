@@ -299,6 +299,9 @@ def test_settings_are_hashable_equal_by_value_and_checked(row):
         start(row, 0)
     with pytest.raises(SettingError, match="n_parallel"):
         start(row, 1.5)
+    for maximize in (2, "no", None):
+        with pytest.raises(SettingError, match="maximize to be True or False"):
+            start(row, 1, maximize=maximize)
     with pytest.raises(UnknownSettingError, match="n_paralel"):
         start(row, 1, n_paralel=2)
     with pytest.raises(TypeError):
@@ -337,8 +340,18 @@ def test_bad_input_gets_one_sentence(row):
             search.optimize_scan(state, KEY, bad, 2)
         with pytest.raises(ObjectiveError, match=message):
             search.optimize(state, KEY, bad, 2)
-    with pytest.raises(SettingError, match="n_iterations"):
-        search.optimize(state, KEY, zoo.loss, -1)
+    for settings, message in [
+        ({"n_iterations": -1}, "n_iterations"),
+        ({"first_trial": 2**30}, "first_trial < 1073741824"),
+        ({"evaluate": 3}, "evaluate to be a function, got 3"),
+        ({"callback": "print"}, "callback to be a function, got 'print'"),
+    ]:
+        with pytest.raises(SettingError, match=message):
+            search.optimize(state, KEY, zoo.loss, **{"n_iterations": 2, **settings})
+    for key in (0, None, jax.random.split(KEY, 2), jnp.zeros(2)):
+        for run in (search.optimize, search.optimize_scan):
+            with pytest.raises(ParamsError, match="expected one key"):
+                run(state, key, zoo.loss, 2)
 
 
 @rows

@@ -137,11 +137,12 @@ def test_an_empty_feasible_set_behind_traced_bounds_is_a_status():
         state, search = hj.BayesianSearch.init(
             space, 4, n_parallel=1, n_hparam_steps=0, n_candidates=16, n_lbfgs_steps=0
         )
-        state, (params, _) = search.optimize_scan(state, KEY, zoo.loss, 2)
-        return state.status, params["x"]
+        state, (params, _) = search.optimize_scan(state, KEY, lambda key, p: 1.0, 2)
+        return state.status, params["x"], state.failed
 
-    status, x = eqx.filter_jit(eqx.filter_vmap(study))(jnp.asarray([-1.0, 0.5]))
+    status, x, failed = eqx.filter_jit(eqx.filter_vmap(study))(jnp.asarray([-1.0, 0.5]))
     assert [Status(int(s)) for s in status] == [Status.OK, Status.INFEASIBLE]
     assert bool(jnp.all(x[0] < 0))
     assert bool(jnp.isnan(x[1]).all())
+    assert failed.sum(axis=1).tolist() == [0, 2]  # whatever a constant objective says
     assert "two million samples" in Status.INFEASIBLE.sentence

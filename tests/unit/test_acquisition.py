@@ -271,6 +271,20 @@ def test_bad_settings(kind, setting, value):
     assert repr(value) in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [UCB, EI, PI, LogEI])
+def test_whole_numbers(kind):
+    expected = kind()(as_float([1.0, 2.0]), as_float([1.0, 3.0]), 1.0)
+    scores = kind()(np.asarray([1, 2]), [1, 3], 1)
+    assert scores.dtype == expected.dtype
+    assert np.array_equal(scores, expected)
+
+
+@pytest.mark.parametrize(("kind", "setting"), [(UCB, "kappa"), (EI, "xi")])
+def test_a_setting_is_one_number(kind, setting):
+    with pytest.raises(SettingError, match=rf"single number for {setting}.*\(3,\)"):
+        kind(**{setting: jnp.zeros(3)})
+
+
 class TestHallucinations:
     MEAN, STD, Y_MAX = as_float([0.5]), as_float([2.0]), as_float(1.25)
 

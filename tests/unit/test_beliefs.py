@@ -102,6 +102,15 @@ class TestPosterior:
             search.posterior(state, {"x": jnp.zeros(2)})
         with pytest.raises(SettingError, match="n_samples"):
             search.sample_posterior(state, KEY, params, 0)
+        with pytest.raises(ParamsError, match="expected one key"):
+            search.sample_posterior(state, 0, params)
+
+    def test_nowhere(self):
+        state, search, params, _ = studied(n=3)
+        nowhere = jax.tree.map(lambda leaf: leaf[:0], params)
+        mean, std = search.posterior(state, nowhere)
+        assert mean.shape == std.shape == (0,)
+        assert search.sample_posterior(state, KEY, nowhere, 4).shape == (4, 0)
 
 
 class TestRecommend:

@@ -116,6 +116,8 @@ def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path):
     for path in (tmp_path / "file", tmp_path / "file" / "below", "nul\0byte"):
         with pytest.raises(SettingError, match=r"^expected a directory .* got '"):
             cache_compilations(path)
+    with pytest.raises(SettingError, match=r"expected a path .* got 3"):
+        cache_compilations(3)
     assert settings() == (None, 1.0)
 
 

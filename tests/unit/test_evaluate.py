@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from hyperopt_jax import (
     DiscreteSpace,
@@ -135,8 +136,21 @@ class TestVectorised:
             lambda key, p: np.sqrt(np.asarray(p["x"])),
             lambda key, p: sum(p["x"] for _ in range(p["n"])),
             lambda key, p: jnp.zeros(9)[jnp.arange(9) < p["n"]].sum(),
+            lambda key, p: jnp.ones(p["n"]).sum(),
+            lambda key, p: {1: 0.0, 5: 1.0, 9: 2.0}[p["n"]],
+            lambda key, p: LogisticRegression(C=p["x"]).fit([[0], [1]], [0, 1]).C,
         ],
-        ids=["float", "int", "if", "numpy", "range", "boolean_index"],
+        ids=[
+            "float",
+            "int",
+            "if",
+            "numpy",
+            "range",
+            "index",
+            "shape",
+            "dict",
+            "sklearn",
+        ],
     )
     def test_names_the_way_out_where_it_cannot_trace(self, objective):
         with pytest.raises(ObjectiveError, match="python_loop") as caught:
@@ -150,6 +164,26 @@ class TestVectorised:
 
         with pytest.raises(ZeroDivisionError, match="mine"):
             vectorised(objective, KEYS, PARAMS)
+        with pytest.raises(TypeError, match="incompatible shapes") as caught:
+            vectorised(lambda key, p: jnp.ones(2) + jnp.ones(3), KEYS, PARAMS)
+        assert not isinstance(caught.value, ObjectiveError)
+
+
+@pytest.mark.parametrize(
+    ("results", "shown"),
+    [
+        (np.asarray([1 + 2j]), "complex128"),
+        (jnp.asarray([True]), "bool"),
+        (np.asarray(["good"]), "U4"),
+        ([[1.0], [1.0, 2.0]], r"got \(\)"),
+        (None, r"got \(\)"),
+        (jnp.zeros(2), r"\(1,\), got \(2,\)"),
+    ],
+)
+def test_what_an_evaluator_may_not_return(results, shown):
+    state, search = RandomSearch.init({"x": LinearSpace(0.0, 1.0)})
+    with pytest.raises(ObjectiveError, match=shown):
+        search.optimize(state, KEYS[0], total, 1, evaluate=lambda *_: results)
 
 
 def fails_in_the_middle(key, params):

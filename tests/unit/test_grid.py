@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hyperopt_jax as hj
-from hyperopt_jax.errors import ExhaustedError, SettingError, SpaceError
+from hyperopt_jax.errors import ExhaustedError, ParamsError, SettingError, SpaceError
 
 KEY = jax.random.key(0)
 FIVE = {"x": hj.DiscreteSpace([10, 20, 30, 40, 50])}
@@ -165,3 +165,11 @@ def test_best_trial_reads_both_histories():
     for history in ((params, results), ([], [])):
         with pytest.raises(hj.HyperoptError, match="at least one trial"):
             hj.best_trial(*history)
+
+
+def test_best_trial_takes_the_histories_of_one_run():
+    batches = ({"x": jnp.zeros(2)}, {"x": jnp.ones(2)})
+    best, result = hj.best_trial(batches, (jnp.zeros(2), jnp.asarray([3.0, 1.0])))
+    assert (float(best["x"]), result) == (1.0, 3.0)
+    with pytest.raises(ParamsError, match=r"one run, got results of shape \(4,\)"):
+        hj.best_trial({"x": jnp.zeros(3)}, jnp.zeros(4))

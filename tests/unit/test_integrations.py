@@ -180,6 +180,11 @@ class TestDomain:
         assert hash(back) == hash(domain)
         assert back.space == domain.space or kind is DiscreteSpace
 
+    @pytest.mark.parametrize("text", ["nonsense", "3", '{"a": 1}', "[[1, 2]]"])
+    def test_another_text_is_refused(self, text):
+        with pytest.raises(SpaceError, match=r"the text of Domain\.serialise"):
+            Domain.deserialise(text)
+
     def test_objects_have_no_text(self):
         with pytest.raises(SpaceError, match="to serialise"):
             Domain({"a": {len, max}}).serialise()
@@ -463,6 +468,8 @@ class TestOptuna:
         for space in (PermutationSpace(3), LogSpace(1.0, 9.0, step=2.0)):
             with pytest.raises(SpaceError, match="at 'x'"):
                 to_optuna({"x": space})
+        with pytest.raises(SpaceError, match=r"\['a/b'\] twice"):
+            to_optuna({"a/b": LinearSpace(0, 1), "a": {"b": LinearSpace(5, 6)}})
         with pytest.raises(SpaceError, match="'x'"):
             from_optuna({"x": 3})
         with pytest.raises(SpaceError, match="dict of Optuna"):
@@ -472,6 +479,9 @@ class TestOptuna:
                 to_optuna(root)
             with pytest.raises(SpaceError, match="dict of spaces"):
                 to_ranges(root)
+        for constant in (FixedSpace([1, 2]), FixedSpace(("a", "b"))):
+            with pytest.raises(SpaceError, match=r"constant .* at 'x'"):
+                to_ranges({"x": constant})
 
 
 def configspace():
@@ -709,6 +719,8 @@ class TestConfigSpace:
             from_configspace(3)
         with pytest.raises(SpaceError, match="at 'x'"):
             to_configspace({"x": PermutationSpace(3)})
+        with pytest.raises(SpaceError, match=r"\['a/b'\] twice"):
+            to_configspace({"a/b": LinearSpace(0, 1), "a": {"b": LinearSpace(5, 6)}})
         space = ConstrainedSpace({"x": QLinearSpace(0, 3)}, lambda p: p["x"] > 1)
         with pytest.raises(SpaceError, match="no counterpart"):
             to_configspace(space)

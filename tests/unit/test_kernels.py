@@ -187,6 +187,11 @@ class TestSettings:
             kind(length_scale=scale)
         assert repr(scale) in str(caught.value)
 
+    @pytest.mark.parametrize("kernel", [RBF(), Matern(), Periodic()])
+    def test_whole_numbers(self, kernel):
+        x = np.asarray([[0, 1], [2, 3]])
+        assert np.array_equal(kernel(x, x[:1]), kernel(1.0 * x, 1.0 * x[:1]))
+
     def test_defaults(self):
         assert RBF().length_scale == Matern().length_scale == 1.0
         assert Matern().nu == 2.5

@@ -386,6 +386,11 @@ def test_infinite_constants_pass():
         (lambda: LogNormalSpace(1.0, 1.0), "factor > 1"),
         (lambda: FixedSpace(2**40), "that int32 holds"),
         (lambda: FixedSpace([0.0, -1e39]), "that float32 holds"),
+        (lambda: FixedSpace(2**70), "real number, got 1180591620717411303424"),
+        (lambda: FixedSpace(1j), "real number, got 1j"),
+        (lambda: FixedSpace(jnp.ones(2, "complex64")), "real number"),
+        (lambda: LogSpace(1e-40, 1.0), "not taken for zero, got 9"),
+        (lambda: DiscreteSpace([1e-50, 1.0]), "that float32 and float32 hold"),
     ],
 )
 def test_bad_input_gets_one_sentence(make, message):

@@ -432,6 +432,13 @@ class TestConstraints:
             (lambda s: Condition("x", high=[1, 2]), "numbers for low and high"),
             (lambda s: DependentSpace(s, {"y": Condition("x", is_in=[7])}), "can have"),
             (
+                lambda s: DependentSpace(s, {"y": Condition("x", is_in=["a"])}),
+                "can have",
+            ),
+            (lambda s: DependentSpace(s, None), "a Condition each for when"),
+            (lambda s: DependentSpace(s, {"x": 3}), "a Condition each for when"),
+            (lambda s: check_space({1: s["x"], "a": s["y"]}), "keys of one kind"),
+            (
                 lambda s: DependentSpace(
                     s | {"c": ChoiceSpace(["a"])}, {"y": Condition("c", is_in=["b"])}
                 ),
