@@ -117,16 +117,36 @@ def _primes(count: int) -> np.ndarray:
 def enumerated(codec: Codec, points: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """`points`, or every point of the space in turn where it is no larger than that.
 
-    Point i of an all-discrete space is i written in the mixed radix of the numbers of
-    values. The sizes are data, so this is one program for every set of bounds.
+    The sizes are data, so this is one program for every set of bounds.
+    """
+    every, size = _first_points(codec, points.shape[0])
+    return jnp.where(size <= points.shape[0], every, codec.snap(points))
+
+
+def untaken(
+    codec: Codec, taken: Float[Array, "n d"], mask: Bool[Array, " n"]
+) -> Float[Array, " d"]:
+    """A point of an all-discrete space that is no row of `taken` inside `mask`.
+
+    Of n + 1 points one is none of n; where the space has fewer, maybe none is left.
+    """
+    n = taken.shape[0] + 1
+    every, size = _first_points(codec, n)
+    exists = jnp.arange(n, dtype=size.dtype) < size
+    return every[jnp.argmax(exists & ~is_taken(every, taken, mask))]
+
+
+def _first_points(codec: Codec, n: int) -> tuple[Float[Array, "n d"], Float[Array, ""]]:
+    """`n` points of an all-discrete space, in turn, and how many it has.
+
+    Point i is i written in the mixed radix of the numbers of values.
     """
     n_values = codec.n_values()
     size = jnp.prod(n_values)
     place = jnp.concatenate([jnp.ones(1, size.dtype), jnp.cumprod(n_values)[:-1]])
-    index = jnp.arange(points.shape[0], dtype=size.dtype)[:, None]
+    index = jnp.arange(n, dtype=size.dtype)[:, None]
     digits = jnp.floor(index / place[None, :]) % n_values[None, :]
-    every = codec.encode(codec.nth(digits))
-    return jnp.where(size <= points.shape[0], every, codec.snap(points))
+    return codec.encode(codec.nth(digits)), size
 
 
 def is_taken(

@@ -109,6 +109,7 @@ def _warm_up(
             points = _feasible(codec, net, jax.random.fold_in(key, i))
             score = maximise.draw_order(shift, optimizer.n_candidates)
         u = points[jnp.argmax(_unless_taken(codec, score, points, U, recorded))]
+        u = _never_twice(codec, u, U, recorded)
         is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == count + i
         U = jnp.where(is_row[:, None], u[None, :], U)
         return (U, recorded | is_row), u
@@ -246,10 +247,10 @@ def _proposal(
         optimizer.n_lbfgs_steps,
         codec,
     )
-    if optimizer.n_greedy is None:
-        return u
-    drawn = ~local & explore.is_drawn(place, optimizer.n_greedy)
-    return jnp.where(drawn, _any_of(codec, start, shift, filled.U, taken), u)
+    if optimizer.n_greedy is not None:
+        drawn = ~local & explore.is_drawn(place, optimizer.n_greedy)
+        u = jnp.where(drawn, _any_of(codec, start, shift, filled.U, taken), u)
+    return _never_twice(codec, u, filled.U, taken)
 
 
 def _believe(
@@ -383,6 +384,25 @@ def _any_of(
         fills = ~maximise.surrounds_incumbent(points.shape[0])
         order = order + fills.astype(order.dtype)
     return points[jnp.argmax(_unless_taken(codec, order, points, U, recorded))]
+
+
+def _never_twice(
+    codec: Codec,
+    u: Float[Array, " d"],
+    U: Float[Array, "n d"],
+    recorded: Bool[Array, " n"],
+) -> Float[Array, " d"]:
+    """`u`, or in its place a point that was not proposed before, if all candidates were.
+
+    In a finite space without constraints, since there only is one easily found.
+    """
+    if not codec.is_discrete.all() or codec.has_constraints:
+        return u
+    return lax.cond(
+        maximise.is_taken(u[None, :], U, recorded)[0],
+        lambda: maximise.untaken(codec, U, recorded),
+        lambda: u,
+    )
 
 
 def _unless_taken(

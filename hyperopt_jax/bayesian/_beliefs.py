@@ -78,11 +78,17 @@ def draws(
 def recommended_row(
     optimizer: "BayesianSearch", state: BayesianSearchState
 ) -> Int[Array, ""]:
-    """The recorded trial with the best posterior mean."""
-    posterior, _ = surrogate(optimizer, state)
+    """The recorded trial with the best posterior mean.
+
+    Of those that the surrogate cannot tell apart, since it takes its nugget for noise,
+    the one with the best result.
+    """
+    posterior, targets = surrogate(optimizer, state)
     codec, trials = Codec(state.space), state.trials
     mean, _ = posterior.mean_and_std(codec.features(in_cube(codec, trials)))
-    return jnp.argmax(jnp.where(trials.succeeded, mean, -jnp.inf))
+    mean = jnp.where(trials.succeeded, mean, -jnp.inf)
+    is_best = mean >= jnp.max(mean) - jnp.sqrt(posterior.nugget)
+    return jnp.argmax(jnp.where(is_best, targets.t, -jnp.inf))
 
 
 def _features(

@@ -183,6 +183,21 @@ class TestPending:
         again = search.get_next_params(state, KEY)
         assert jax.tree.all(jax.tree.map(jnp.array_equal, alone, again))
 
+    @pytest.mark.parametrize("q", [1, 4])
+    def test_every_point_once_in_a_space_larger_than_the_candidates(self, q):
+        space = {
+            "a": hj.QLinearSpace(1, 16),
+            "b": hj.DiscreteSpace([0.1, 0.5, 0.7, 0.9]),
+        }
+        state, search = hj.BayesianSearch.tuned(
+            space, 64, n_parallel=q, n_candidates=8, n_hparam_steps=1
+        )
+        _, (params, _) = search.optimize_scan(
+            state, KEY, lambda key, p: p["b"] * p["a"].astype(float)
+        )
+        a, b = (np.asarray(params[name]).ravel() for name in "ab")
+        assert len(set(zip(a.tolist(), b.tolist(), strict=True))) == 64
+
     def test_no_duplicates_in_a_finite_space(self):
         space = {"a": hj.DiscreteSpace([1, 2, 3])}
         state, search = hj.BayesianSearch.tuned(space, 10, n_parallel=1)
