@@ -5,7 +5,7 @@ number, so the Python loop, the scan, a resumed run and another batch width give
 same trial the same key.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -101,24 +101,26 @@ def run(
     Returns the state and the histories of parameters, as a table, and of results.
     """
     q, space = optimizer.n_parallel, state.space
-    total = sum(segment.n_steps for segment in segments)
 
-    def body(small: Any, batch: tuple) -> tuple[Any, tuple[Array, Array]]:
-        i, rows = batch
+    def body(carry: tuple, batch: tuple) -> tuple[tuple, tuple[Array, Array]]:
+        (small, report_due), (i, rows) = carry, batch
         small, params, results = step(
             optimizer, small, key, func, first_trial + i * q, given=rows
         )
         if bar is not None:
-            report_from_loop(bar, i + 1, total)
-        return small, (ravel(space, params), results)
+            report_due = report_from_loop(bar, i + 1, report_due)
+        return (small, report_due), (ravel(space, params), results)
 
     done, histories = 0, []
+    report_due = None if bar is None else jnp.int32(1)
     for segment in segments:
         small = optimizer.shrink(state, segment.capacity)
         end = done + segment.n_steps
         rows = None if given is None else given[done:end]
         steps = jnp.arange(done, end, dtype=jnp.int32)
-        small, history = lax.scan(body, small, (steps, rows))
+        (small, report_due), history = lax.scan(
+            body, (small, report_due), (steps, rows)
+        )
         state = optimizer.regrow(state, small)
         histories.append(history)
         done = end

@@ -257,6 +257,9 @@ class Optimizer(eqx.Module):
             state, X, results = _drive.run(
                 self, state, key, func, first, segments, number, given
             )
+            if bar is not None:
+                jax.block_until_ready(results)
+                _progress.report(bar, n_iterations)
         return state, (unravel(state.space, X), results)
 
     def _empty_history(self, state: Any) -> tuple[PyTree, Float[Array, "0 q"]]:

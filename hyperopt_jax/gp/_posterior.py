@@ -118,7 +118,8 @@ class Posterior(eqx.Module):
                 targets,
                 self.mask | is_row,
                 L_inverse,
-                _weights(L_inverse, targets),
+                # K^-1 t is a sum over the rows r of L^-1: each adds r (r't).
+                self.weights + new_row * jnp.sum(new_row * targets),
             ),
         )
 

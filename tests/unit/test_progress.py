@@ -1,6 +1,7 @@
 """The progress bar: it moves while a compiled loop runs, and costs no new program."""
 
 import sys
+import time
 import types
 
 import jax
@@ -60,17 +61,35 @@ class TestScan:
         optimizer.optimize_scan(state, KEY, objective, 7, progress_bar=True)
         (bar,) = bars
         assert (bar.total, bar.unit) == (7, "batch")
-        assert bar.seen == [1, 2, 3, 4, 5, 6, 7]
+        assert (bar.seen[0], bar.seen[-1]) == (1, 7)
+        assert bar.seen == sorted(bar.seen)
         assert bar.closed
         assert not _progress._bars
 
-    def test_a_long_run_reports_a_bounded_number_of_times(self, bars):
+    def test_slow_steps_are_seen_one_by_one(self, bars):
+        def slow(x):
+            time.sleep(2 * _progress.SECONDS_BETWEEN_REPORTS)
+            return x
+
+        def objective(key, params):
+            x = params["x"]
+            return jax.pure_callback(slow, x, x, vmap_method="sequential")
+
         state, optimizer = RandomSearch.init(SPACE)
-        optimizer.optimize_scan(state, KEY, objective, 1999, progress_bar=True)
-        (bar,) = bars
-        assert bar.n == 1999
-        assert _progress.MAX_REPORTS / 2 < len(bar.seen) <= 2 * _progress.MAX_REPORTS
-        assert bar.seen == sorted(bar.seen)
+        optimizer.optimize_scan(state, KEY, objective, 4, progress_bar=True)
+        assert bars[0].seen == [1, 2, 3, 4]
+
+    def test_fast_steps_are_not(self, bars):
+        state, optimizer = RandomSearch.init(SPACE)
+        for _ in range(2):  # compiled, then
+            started = time.perf_counter()
+            optimizer.optimize_scan(state, KEY, objective, 1999, progress_bar=True)
+            seconds = time.perf_counter() - started
+        seen = bars[-1].seen
+        assert seen[-1] == 1999
+        assert len(seen) <= 6 + seconds / _progress.SECONDS_BETWEEN_REPORTS
+        steps = zip([1, *seen], seen, strict=False)
+        assert all(now <= _progress.MAX_GROWTH * before for before, now in steps)
 
     def test_a_new_bar_is_no_new_program(self, bars):
         traces = []
