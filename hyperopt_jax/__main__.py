@@ -107,9 +107,9 @@ def _run_demo(options: argparse.Namespace) -> None:
 
 def _make_folder(out: Path) -> None:
     """Make `out`, or raise `SettingError`: before the work, so that none is lost."""
-    if out.exists() and not out.is_dir():
-        raise SettingError(f"expected --out to be a folder, got the file {out}")
     try:
+        if out.exists() and not out.is_dir():
+            raise SettingError(f"expected --out to be a folder, got the file {out}")
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(

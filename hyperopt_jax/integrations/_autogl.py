@@ -294,10 +294,12 @@ def _number(name: str, kind: str, low: Any, high: Any, item: Any) -> Space:
     number = int if kind == "INTEGER" else float
     try:
         ends = number(low), number(high)
+        if ends != (float(low), float(high)):
+            raise ValueError("a fraction")
     except (TypeError, ValueError, OverflowError) as error:
         raise SpaceError(
-            f"expected numbers for minValue and maxValue of {name!r}, got {low!r} and "
-            f"{high!r}"
+            f"expected {'whole ' if number is int else ''}numbers for minValue and "
+            f"maxValue of {name!r}, got {low!r} and {high!r}"
         ) from error
     return number_space(name, *ends, log=scaling == "LOG")
 

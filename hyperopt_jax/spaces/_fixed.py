@@ -40,9 +40,9 @@ class FixedSpace(Space):
     def __init__(self, value: Any):
         if not is_concrete(value):
             self.value, self.objects = jnp.asarray(value), Objects(())
-        elif as_numbers(value) is not None or _are_truth_values(value):
+        elif as_numbers(value) is not None or _kind_of(value) == "b":
             self.value, self.objects = _held(np.asarray(value)), Objects(())
-        elif isinstance(value, numbers.Number) or np.iscomplexobj(value):
+        elif isinstance(value, numbers.Number) or _kind_of(value) == "c":
             raise SpaceError(
                 f"expected a FixedSpace.value that JAX holds as a real number, got "
                 f"{value!r}; hand it to the objective yourself"
@@ -92,11 +92,12 @@ class FixedSpace(Space):
         return self.objects[0] if len(self.objects) else self.value
 
 
-def _are_truth_values(value: Any) -> bool:
+def _kind_of(value: Any) -> str:
+    """The kind of NumPy's dtype for `value`; that of objects where it has none."""
     try:
-        return np.asarray(value).dtype == bool
+        return np.asarray(value).dtype.kind
     except (TypeError, ValueError):
-        return False
+        return "O"
 
 
 def _held(given: np.ndarray) -> Array:

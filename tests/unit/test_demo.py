@@ -225,3 +225,5 @@ def test_unusable_folder_is_said_before_the_work(tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.err == f"error: expected --out to be a folder, got the file {file}\n"
     assert printed.out == ""
+    assert command_line.main(["demo", "--out", str(tmp_path / (300 * "x"))]) == 1
+    assert capsys.readouterr().err.startswith("error: cannot make the folder ")

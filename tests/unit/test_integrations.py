@@ -386,6 +386,7 @@ class TestAutoGL:
             ({"type": "DISCRETE", "feasiblePoints": 3}, "an order"),
             ({"minValue": "a"}, "minValue and maxValue of 'n'"),
             ({"maxValue": None}, "minValue and maxValue of 'n'"),
+            ({"maxValue": 2.7}, "whole numbers for minValue and maxValue of 'n'"),
         ],
     )
     def test_bad_dicts(self, change, message):

@@ -357,6 +357,11 @@ def test_infinite_constants_pass():
     assert float(FixedSpace(float("inf")).value) == float("inf")
 
 
+def test_what_no_array_holds_is_an_object():
+    for value in ([[1], [1, 2]], None, "adam", len, {"a": 1}):
+        assert FixedSpace(value).constant == value
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -389,6 +394,7 @@ def test_infinite_constants_pass():
         (lambda: FixedSpace(2**70), "real number, got 1180591620717411303424"),
         (lambda: FixedSpace(1j), "real number, got 1j"),
         (lambda: FixedSpace(jnp.ones(2, "complex64")), "real number"),
+        (lambda: FixedSpace([1j, 2]), "real number"),
         (lambda: LogSpace(1e-40, 1.0), "not taken for zero, got 9"),
         (lambda: DiscreteSpace([1e-50, 1.0]), "that float32 and float32 hold"),
     ],
