@@ -95,10 +95,16 @@ def run(
     segments: tuple[Segment, ...],
     bar: Int[Array, ""] | None = None,
     given: Float[Array, "t q c"] | None = None,
-) -> tuple["OptimizerState", Float[Array, "t q d"], Float[Array, "t q"]]:
+) -> tuple[
+    "OptimizerState",
+    Float[Array, "t q d"],
+    Float[Array, "t q"],
+    Int[Array, ""] | None,
+]:
     """A whole stretch of a study as one program: a scan a segment.
 
-    Returns the state and the histories of parameters, as a table, and of results.
+    Returns the state and the histories of parameters, as a table, and of results; and
+    with a `bar` when it would be moved next.
     """
     q, space = optimizer.n_parallel, state.space
 
@@ -125,7 +131,7 @@ def run(
         histories.append(history)
         done = end
     tables, results = zip(*histories, strict=True)
-    return state, jnp.concatenate(tables), jnp.concatenate(results)
+    return state, jnp.concatenate(tables), jnp.concatenate(results), report_due
 
 
 def by_batch(

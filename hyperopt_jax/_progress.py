@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental import io_callback
 from jaxtyping import Array, Int
 
 from hyperopt_jax.errors import MissingExtraError
@@ -77,8 +76,6 @@ def progress(shown: bool, total: int, unit: str) -> Iterator[int | None]:
     try:
         yield number
     finally:
-        # A compiled loop reports on its own time: wait for the last report.
-        jax.effects_barrier()
         _bars.pop(number).screen.close()
 
 
@@ -91,10 +88,14 @@ def report(number: int, done: int) -> None:
 def report_from_loop(
     number: Int[Array, ""], done: Int[Array, ""], due: Int[Array, ""]
 ) -> Int[Array, ""]:
-    """`report` from inside a compiled loop at step `due`; the step of the next one."""
+    """`report` from inside a compiled loop at step `due`; the step of the next one.
+
+    The program must return the last one, or the reports are dead code.
+    """
+    answer = jax.ShapeDtypeStruct((), jnp.int32)
     return lax.cond(
         done >= due,
-        lambda: io_callback(_answer, jax.ShapeDtypeStruct((), jnp.int32), number, done),
+        lambda: jax.pure_callback(_answer, answer, number, done),
         lambda: due,
     )
 

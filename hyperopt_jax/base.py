@@ -254,7 +254,7 @@ class Optimizer(eqx.Module):
         with _progress.progress(shown, n_iterations, "batch") as bar:
             number = None if bar is None else _progress.as_number(bar)
             first = jnp.asarray(first, jnp.int32)
-            state, X, results = _drive.run(
+            state, X, results, _ = _drive.run(
                 self, state, key, func, first, segments, number, given
             )
             if bar is not None:
@@ -279,7 +279,7 @@ class Optimizer(eqx.Module):
         segments = _drive.plan(self, told, 1)
         first = jnp.asarray(number, jnp.int32)
         given = None if given is None else given[None]
-        state, X, results = _drive.run(
+        state, X, results, _ = _drive.run(
             self, state, key, func, first, segments, given=given
         )
         return state, unravel(state.space, X[0]), results[0]

@@ -90,7 +90,10 @@ class TestTaylor:
             grown.mean_and_std(at), anew.mean_and_std(at), rtol=1e-4, atol=1e-8
         )
 
-    @pytest.mark.parametrize("reach", [1e-2, 3e-2, 1e-1])
+    @pytest.mark.parametrize(
+        "reach",
+        [3e-2, *(pytest.param(r, marks=pytest.mark.slow) for r in (1e-2, 1e-1))],
+    )
     def test_single_precision_keeps_up(self, reach, double):
         # Trials of many sizes of step about a minimum, as a search leaves them.
         rng = np.random.default_rng(5)
