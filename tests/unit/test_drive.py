@@ -77,11 +77,11 @@ def test_a_first_trial_below_the_count_loses_no_result(scan):
     state, search = BayesianSearch.init(
         SPACE, n_max=200, n_parallel=4, n_hparam_steps=0, n_lbfgs_steps=0
     )
-    params = {"x": jnp.linspace(0.0, 1.0, 100)}
-    state = search.update_state(state, KEY, jnp.zeros(100), params)
+    params = {"x": jnp.linspace(0.0, 1.0, 150)}
+    state = search.update_state(state, KEY, jnp.zeros(150), params)
     run = search.optimize_scan if scan else search.optimize
     state, _ = run(state, KEY, lambda key, p: 1.0, 2, first_trial=0)
-    assert search.n_told(state) == 108
+    assert search.n_told(state) == 158
     assert search.best_result(state) == 1.0
 
 
