@@ -80,8 +80,9 @@ def variants():
         },
     )
     vary("jitter", **numbers(1e-9, 1e-6, 1e-4))
-    scores = (acquisition.LogEI, acquisition.EI, acquisition.UCB, acquisition.PI)
-    vary("acquisition", **{kind.__name__: lambda d, k=kind: k() for kind in scores})
+    names = "LogEI EI UCB PI LogNoisyEI KnowledgeGradient MaxValueEntropy"
+    kinds = [getattr(acquisition, name) for name in names.split()]
+    vary("acquisition", **{kind.__name__: lambda d, k=kind: k() for kind in kinds})
     # By default EI and PI ask for an improvement of 0.01 at least, and LogEI does not.
     greedy = {
         f"{kind.__name__} xi=0": kind for kind in (acquisition.EI, acquisition.PI)

@@ -12,6 +12,7 @@ from hyperopt_jax.acquisition import (
     BaseAcquisition as BaseAcquisition,
     BaseHallucination as BaseHallucination,
     ConstantHallucination as ConstantHallucination,
+    KnowledgeGradient as KnowledgeGradient,
     LogEI as LogEI,
     LogNoisyEI as LogNoisyEI,
     MaxValueEntropy as MaxValueEntropy,

@@ -136,6 +136,7 @@ ACQUISITIONS = {
     "thompson": hj.ThompsonSampling(n_features=32),
     "max-value": hj.MaxValueEntropy(n_draws=4, n_features=32),
     "log-noisy-ei": hj.LogNoisyEI(n_draws=8),
+    "knowledge-gradient": hj.KnowledgeGradient(),
 }
 
 HALLUCINATIONS = {

@@ -14,6 +14,7 @@ from hyperopt_jax.acquisition._hallucination import (
     SampleHallucination as SampleHallucination,
     UCBHallucination as UCBHallucination,
 )
+from hyperopt_jax.acquisition._lookahead import KnowledgeGradient as KnowledgeGradient
 from hyperopt_jax.acquisition._marginal import (
     EI as EI,
     PI as PI,

@@ -65,19 +65,8 @@ class Posterior(eqx.Module):
         m = k' K^-1 t and s^2 = a - |L^-1 k|^2, never below a relative floor where
         rounding would make it zero or negative.
         """
-        k = jnp.where(self.mask[None, :], self._covariance(U, self.U), 0.0)
-        prior = self._variance(U)
-        explained = jnp.sum(matmul(k, self.L_inverse.T) ** 2, axis=1)
-        floor = 4 * jnp.finfo(k.dtype).eps
-        # The second floor is for a point about which there is nothing left to know.
-        tiny = float(jnp.finfo(k.dtype).tiny) ** 0.5
-        variance = jnp.maximum(prior - explained, floor * prior + tiny)
-        mean = matmul(k, self.weights)
-        if self.local is not None:
-            variance = variance + self.local.instead_of(
-                jnp.zeros_like(prior), self.local.taylor.remainder(U)
-            )
-        return mean + self._prior_mean(), jnp.sqrt(variance)
+        whitened, mean = self._whitened_and_mean(U)
+        return mean, jnp.sqrt(self._variance_left(U, whitened))
 
     def mean_and_covariance(
         self, U: Float[Array, "m d"]
@@ -90,6 +79,38 @@ class Posterior(eqx.Module):
         whitened = matmul(k, self.L_inverse.T)
         covariance = self._covariance(U, U) - matmul(whitened, whitened.T)
         return matmul(k, self.weights) + self._prior_mean(), covariance
+
+    def one_more(
+        self, U: Float[Array, "m d"]
+    ) -> tuple[Float[Array, "m rows"], Float[Array, "m rows"]]:
+        """What one more observation at a row of `U` would make of the means.
+
+        Each row of the two is for one row u of `U`: the mean now, and by how much it moves
+        with each standard deviation of the new result, at the observations (-inf and 0
+        where there is none), at the centre of a local model and, last, at u itself. An observation at u moves the mean at
+        x by cov(f(x), f(u)) / sqrt(var(f(u)) + s), with s the variance of the noise;
+        covariances with the observations' rows are s K^-1 k(u), which is all that the
+        noise hides.
+
+        Source: Frazier, Powell & Dayanik, INFORMS J. Computing 21 (2009), eq. 14.
+        """
+        whitened, mean = self._whitened_and_mean(U)
+        variance = self._variance_left(U, whitened)
+        s = self._own_noise()
+        unit = 1 / jnp.sqrt(variance + s)
+        known = self.t - s * self.weights + self._prior_mean()
+        known = jnp.where(self.mask, known, -jnp.inf)
+        moved = s * matmul(whitened, self.L_inverse) * unit[:, None]
+        if self.local is not None:
+            # The centre, of which the value is known, is no row.
+            centre = self.local.instead_of(-jnp.inf, self.local.value)
+            known = jnp.concatenate([known, centre[None]])
+            moved = jnp.pad(moved, ((0, 0), (0, 1)))
+        known = jnp.broadcast_to(known[None, :], moved.shape)
+        return (
+            jnp.concatenate([known, mean[:, None]], axis=1),
+            jnp.concatenate([moved, (variance * unit)[:, None]], axis=1),
+        )
 
     def append(
         self, u: Float[Array, " d"], t: Float[Array, ""], row: Int[Array, ""]
@@ -180,10 +201,7 @@ class Posterior(eqx.Module):
         the covariance s (I - s K^-1); the values at the imagined rows follow from them.
         """
         known = self.without(imagined)
-        s = jnp.exp(self.hyper.log_noise)
-        if self.local is not None:
-            # What a local model leaves out is part of the function and not noise.
-            s = self.local.instead_of(s, jnp.zeros_like(s))
+        s = self._own_noise()
         rows = self.t.shape[0]
         normal = jax.random.normal(key, (rows, n), self.t.dtype)
         rounding = jnp.asarray(rounding_of(rows, s.dtype), s.dtype)
@@ -279,6 +297,41 @@ class Posterior(eqx.Module):
     def _observed_variance(self, U: Float[Array, "m d"]) -> Float[Array, " m"]:
         """Variance of an observation at the rows of `U`."""
         return self._variance(U) + self._noise(U)
+
+    def _whitened_and_mean(
+        self, U: Float[Array, "m d"]
+    ) -> tuple[Float[Array, "m n"], Float[Array, "m *draws"]]:
+        """L^-1 k for each row of `U`, and the mean there."""
+        k = jnp.where(self.mask[None, :], self._covariance(U, self.U), 0.0)
+        mean = matmul(k, self.weights) + self._prior_mean()
+        return matmul(k, self.L_inverse.T), mean
+
+    def _variance_left(
+        self, U: Float[Array, "m d"], whitened: Float[Array, "m n"]
+    ) -> Float[Array, " m"]:
+        """Posterior variance of the function at the rows of `U`."""
+        prior = self._variance(U)
+        floor = 4 * jnp.finfo(prior.dtype).eps
+        # The second floor is for a point about which there is nothing left to know.
+        tiny = float(jnp.finfo(prior.dtype).tiny) ** 0.5
+        explained = jnp.sum(whitened**2, axis=1)
+        variance = jnp.maximum(prior - explained, floor * prior + tiny)
+        if self.local is None:
+            return variance
+        return variance + self.local.instead_of(
+            jnp.zeros_like(prior), self.local.taylor.remainder(U)
+        )
+
+    def _own_noise(self) -> Float[Array, ""]:
+        """Variance of the noise alone.
+
+        What a local model leaves out is part of the function, and so is what the nugget
+        rounds off.
+        """
+        s = jnp.exp(self.hyper.log_noise)
+        if self.local is None:
+            return s
+        return self.local.instead_of(s, jnp.zeros_like(s))
 
     def _noise(self, U: Float[Array, "m d"]) -> Float[Array, "*m"]:
         """What the variance of an observation has on top of `_variance`."""

@@ -20,6 +20,7 @@ from hyperopt_jax import (
     BaseAcquisition,
     BaseHallucination,
     ConstantHallucination,
+    KnowledgeGradient,
     LogEI,
     LogNoisyEI,
     MaxValueEntropy,
@@ -36,6 +37,7 @@ ACQUISITIONS = {
     "logei": LogEI(),
     "max-value": MaxValueEntropy(),
     "log-noisy-ei": LogNoisyEI(),
+    "knowledge-gradient": KnowledgeGradient(),
 }
 each = pytest.mark.parametrize("name", ACQUISITIONS)
 precisions = pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])

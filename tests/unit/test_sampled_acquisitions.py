@@ -1,4 +1,4 @@
-"""Acquisitions that draw from the posterior: what they estimate, and searches with them."""
+"""Acquisitions that look at all of the posterior: what they are, and searches with them."""
 
 import dataclasses
 
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import hyperopt_jax as hj
 from hyperopt_jax import gp
@@ -14,8 +15,8 @@ from hyperopt_jax.errors import SettingError
 from tests import zoo
 
 KEY = jax.random.key(5)
-NAMES = ["thompson", "max-value", "log-noisy-ei"]
-each = pytest.mark.parametrize("name", NAMES)
+DRAWN = ["thompson", "max-value", "log-noisy-ei"]
+each = pytest.mark.parametrize("name", [*DRAWN, "knowledge-gradient"])
 precisions = pytest.mark.parametrize(
     "wide",
     [
@@ -88,7 +89,7 @@ class TestScores:
             assert np.isfinite(value_and_slope(model, at)[1]).all()
 
     @pytest.mark.slow
-    @each
+    @pytest.mark.parametrize("name", DRAWN)
     def test_the_same_key_gives_the_same_function(self, name):
         model, imagined = posterior(1e-6, n_imagined=1)
         at, acquisition = points(7, 1), zoo.ACQUISITIONS[name]
@@ -238,6 +239,76 @@ class TestLogNoisyEI:
             hj.LogNoisyEI(n_draws=0)
 
 
+class TestKnowledgeGradient:
+    @pytest.mark.parametrize("n_imagined", [0, 2])
+    @pytest.mark.parametrize("noise", [1e-4, 0.05, 0.5])
+    def test_is_the_expected_rise_of_the_best_mean(self, noise, n_imagined, x64):
+        model, imagined = posterior(noise, n_imagined=n_imagined)
+        at = jnp.concatenate([points(7, 2), model.U[:3]])
+        ours = scores(hj.KnowledgeGradient(), model, imagined, at)
+
+        # The same by brute force: a trial at each point with each of many results.
+        z = np.linspace(-7, 7, 1401)
+        weights = stats.norm.pdf(z) / stats.norm.pdf(z).sum()
+        rows = model.U[: N + n_imagined]
+        now = model.mean_and_std(rows)[0].max()
+
+        @jax.jit
+        def best_mean(u, result):
+            grown = model.append(u, result, CAPACITY - 1)
+            return grown.mean_and_std(jnp.concatenate([rows, u[None, :]]))[0].max()
+
+        rises = []
+        for u in at:
+            mean, std = (a[0] for a in model.mean_and_std(u[None, :]))
+            results = mean + jnp.sqrt(std**2 + noise) * z
+            best = jax.vmap(lambda result, u=u: best_mean(u, result))(results)
+            rises.append(weights @ np.asarray(best) - now)
+        rises = np.array(rises)
+        likely = rises > 1e-4
+        assert likely.sum() >= 4
+        np.testing.assert_allclose(np.exp(ours)[likely], rises[likely], rtol=0.03)
+
+    @pytest.mark.parametrize("local", [False, True])
+    def test_without_noise_it_is_log_ei(self, local, x64):
+        model, imagined = posterior(1e-8, local=local)
+        at = points(9, 2)
+        t = jnp.sin(6 * model.U[:, 0]) + model.U[:, 1]
+        y_max = jnp.max(jnp.where(jnp.arange(CAPACITY) < N, t, -jnp.inf))
+        expected = hj.LogEI()(*model.mean_and_std(at), y_max)
+        ours = scores(hj.KnowledgeGradient(), model, imagined, at)
+        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3)
+
+    def test_with_noise_it_looks_again_at_what_was_seen_once(self, x64):
+        # Two points with nearly the same mean, one seen twenty times and one once.
+        U = jnp.asarray([[0.1, 0.1]] * 20 + [[0.9, 0.9]])
+        t = jnp.asarray([0.5] * 20 + [0.8])
+        hyper = gp.Hyperparameters(
+            jnp.log(jnp.asarray([0.2, 0.2])), jnp.zeros(()), jnp.log(jnp.asarray(0.5))
+        )
+        known = jnp.ones(21, bool)
+        model = gp.condition(hj.Matern(), hyper, U, t, known, jnp.asarray(1e-9))
+        often, once = scores(
+            hj.KnowledgeGradient(), model, ~known, U[jnp.array([0, -1])]
+        )
+        assert once > often + 1.0
+
+    def test_given_a_mean_and_a_deviation_it_is_log_ei(self):
+        mean, std = jnp.asarray([0.1, -3.0]), jnp.asarray([0.5, 1.0])
+        assert np.array_equal(
+            hj.KnowledgeGradient()(mean, std, 0.4), hj.LogEI()(mean, std, 0.4)
+        )
+
+    def test_before_any_trial_the_incumbent_is_what_it_is_told(self):
+        model, imagined = posterior()
+        nothing, at = model.without(model.mask), points(3, 1)
+        y_max = jnp.asarray(0.2)
+        ours = hj.KnowledgeGradient().bound(nothing, at, imagined, y_max, KEY)(at)
+        mean, std = nothing.mean_and_std(at)
+        learnt = std**2 / jnp.sqrt(std**2 + 0.05)
+        np.testing.assert_allclose(ours, hj.LogEI()(mean, learnt, 0.2), rtol=1e-4)
+
+
 def mixed():
     return {
         "x": hj.LinearSpace(0.0, 1.0),
@@ -334,9 +405,9 @@ class TestSearches:
         assert len(pairs) == 12
 
 
-def test_settings_compare_by_value():
-    for name in NAMES:
-        acquisition = zoo.ACQUISITIONS[name]
-        again = dataclasses.replace(acquisition)
-        assert acquisition == again
-        assert hash(acquisition) == hash(again)
+@each
+def test_settings_compare_by_value(name):
+    acquisition = zoo.ACQUISITIONS[name]
+    again = dataclasses.replace(acquisition)
+    assert acquisition == again
+    assert hash(acquisition) == hash(again)
