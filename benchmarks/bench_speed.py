@@ -286,6 +286,18 @@ state, search = BayesianSearch.{init}(space, n_max=50, n_parallel=1, maximize=Fa
 state, _ = search.optimize_scan(state, jax.random.key(0), branin, 50)
 print(search.best_result(state))
 """
+_PYTHON_LOOP_SCRIPT = """
+import math, jax
+from hyperopt_jax import BayesianSearch, LinearSpace, python_loop
+def branin(key, p):
+    x, y = p["x"], p["y"]
+    bend = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
+    return bend**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
+space = {"x": LinearSpace(-5.0, 10.0), "y": LinearSpace(0.0, 15.0)}
+state, search = BayesianSearch.tuned(space, n_max=50, n_parallel=1, maximize=False)
+state, _ = search.optimize(state, jax.random.key(0), branin, 50, evaluate=python_loop)
+print(search.best_result(state))
+"""
 _OPTUNA_SCRIPT = """
 import math, optuna
 def branin(trial):
@@ -300,6 +312,7 @@ COLD = {
     "tuned": _JAX_SCRIPT.format(package="hyperopt_jax", init="tuned"),
     "tuned, cached": "import hyperopt_jax; hyperopt_jax.cache_compilations()"
     + _JAX_SCRIPT.format(package="hyperopt_jax", init="tuned"),
+    "tuned, python_loop": _PYTHON_LOOP_SCRIPT,
     "classic": _JAX_SCRIPT.format(package="hyperopt_jax", init="init"),
     "hyperoptax": _JAX_SCRIPT.format(package="hyperoptax", init="init"),
     "optuna-gp": _OPTUNA_SCRIPT,

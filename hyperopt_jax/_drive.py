@@ -5,19 +5,28 @@ number, so the Python loop, the scan, a resumed run and another batch width give
 same trial the same key.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax._blas_threads import on_one_blas_thread
-from hyperopt_jax._evaluate import Evaluator, Objective, as_results, vectorised
+from hyperopt_jax._checks import is_concrete
+from hyperopt_jax._evaluate import (
+    Evaluator,
+    Objective,
+    as_results,
+    is_formula,
+    vectorised,
+)
 from hyperopt_jax._progress import report_from_loop
-from hyperopt_jax.spaces import ravel, unravel
+from hyperopt_jax._quick_compile import can_compile_quickly, compiled_quickly
+from hyperopt_jax.spaces import n_columns, ravel, unravel
 
 if TYPE_CHECKING:
     from hyperopt_jax.base import Optimizer, OptimizerState
@@ -68,25 +77,33 @@ def step(
 
     The rows of `given` that are not NaN take the place of what the search proposes.
     """
-    keys = Keys(key, first_trial, optimizer.n_parallel)
-    # The barriers keep the compiler from fusing the objective, the search and the loop
-    # around them: each then rounds alike wherever it stands.
-    state, keys = lax.optimization_barrier((state, keys))
+    keys = _keys(key, first_trial, optimizer.n_parallel)
+    state, keys = _apart((state, keys))
     params = optimizer.get_next_params(state, keys.ask)
     if given is not None:
         proposed = ravel(state.space, params)
         params = unravel(state.space, jnp.where(jnp.isnan(given), proposed, given))
-    params = lax.optimization_barrier(params)
+    params = _apart(params)
     outputs = evaluate(func, keys.trials, params)
-    results = as_results(outputs, optimizer.n_parallel)
-    results = lax.optimization_barrier(results)
+    results = _apart(as_results(outputs, optimizer.n_parallel))
     state = optimizer.update_state(state, keys.tell, results, params)
-    return lax.optimization_barrier(state), params, results
+    return _apart(state), params, results
 
 
-@on_one_blas_thread
-@eqx.filter_jit
-def run(
+# One program and not ten, where a step is not part of a larger one.
+_keys = eqx.filter_jit(Keys)
+
+
+def _apart(values: PyTree) -> PyTree:
+    """`values` behind a barrier, where they are part of a program.
+
+    It keeps the compiler from fusing the objective, the search and the loop around them:
+    each then rounds alike wherever it stands.
+    """
+    return values if is_concrete(values) else lax.optimization_barrier(values)
+
+
+def _run(
     optimizer: "Optimizer",
     state: "OptimizerState",
     key: PRNGKeyArray,
@@ -132,6 +149,34 @@ def run(
         done = end
     tables, results = zip(*histories, strict=True)
     return state, jnp.concatenate(tables), jnp.concatenate(results), report_due
+
+
+_run_as_usual = on_one_blas_thread(eqx.filter_jit(_run))
+_run_compiled_quickly = on_one_blas_thread(compiled_quickly(_run))
+
+
+def runner(
+    optimizer: "Optimizer", state: "OptimizerState", key: PRNGKeyArray, func: Objective
+) -> Callable[..., Any]:
+    """What runs a stretch of a study with the objective `func`, called like `_run`.
+
+    Compiled in less time where the objective does not suffer from it.
+    """
+    if is_concrete(state, key) and can_compile_quickly():
+        light = _is_formula(func, state.space, key, optimizer.n_parallel)
+        # In somebody's program it is a tracer, and that program is compiled as it is.
+        if is_concrete(light) and light:
+            return _run_compiled_quickly
+    return _run_as_usual
+
+
+@eqx.filter_jit
+def _is_formula(
+    func: Objective, space: PyTree, key: PRNGKeyArray, q: int
+) -> Bool[Array, ""]:
+    """`is_formula` for batches of a study, remembered as compiled programs are."""
+    params = unravel(space, jnp.zeros((q, n_columns(space))))
+    return jnp.asarray(is_formula(func, Keys(key, jnp.int32(0), q).trials, params))
 
 
 def by_batch(

@@ -7,7 +7,7 @@ an argument, and the optimizer never knows. The default vectorises a traced obje
 import functools
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -27,6 +27,15 @@ _NOT_TRACEABLE = (
     jax.errors.TracerIntegerConversionError,
     jax.errors.NonConcreteBooleanIndexError,
 )
+
+# Operations of objectives that may take long.
+_LASTING = {
+    "scan",
+    "while",
+    "dot_general",
+    "ragged_dot_general",
+    "conv_general_dilated",
+}
 
 
 def check_objective(func: Any) -> None:
@@ -94,6 +103,26 @@ def vectorised(
     return _one_each(outputs, keys.shape[0])
 
 
+def is_formula(func: Objective, keys: PRNGKeyArray, params: PyTree) -> bool:
+    """Whether the objective is done in no time: no loop, matrix product or convolution.
+
+    Traces it as `vectorised` does, which JAX then does not repeat.
+    """
+    jaxpr = eqx.filter_make_jaxpr(vectorised)(func, keys, params)[0]
+    return _LASTING.isdisjoint(_primitives(jaxpr))
+
+
+def _primitives(jaxpr: Any) -> Iterator[str]:
+    """The names of all operations, those inside of others included."""
+    # What holds operations is a jaxpr, closed or not, alone or among several branches.
+    if isinstance(jaxpr, tuple | list):
+        for one in jaxpr:
+            yield from _primitives(one)
+    for equation in getattr(getattr(jaxpr, "jaxpr", jaxpr), "eqns", ()):
+        yield equation.primitive.name
+        yield from _primitives(list(equation.params.values()))
+
+
 def as_results(outputs: Any, q: int) -> Float[Array, " q"]:
     """What an evaluator returned as (q,) floats; raises `ObjectiveError`."""
     try:
@@ -132,10 +161,10 @@ def python_loop(
     columns, treedef = jax.tree.flatten(params)
     columns = [np.asarray(column) for column in columns]
     results = []
-    for i in range(keys.shape[0]):
+    for i, key in enumerate(keys):
         config = jax.tree.unflatten(treedef, [column[i] for column in columns])
         try:
-            output = func(keys[i], config)
+            output = func(key, config)
         except catch as error:
             warnings.warn(
                 f"a trial failed and is recorded as such: {type(error).__name__}: "

@@ -179,6 +179,9 @@ class Optimizer(eqx.Module):
         best = _Best(self.maximize)
         # Inside another program the bar would be full before that program runs.
         shown = progress_bar and is_concrete(state, key)
+        run: Any = None
+        if evaluate is None and n_iterations:
+            run = _drive.runner(self, state, key, func)
         with _progress.progress(shown, n_iterations * q, "trial") as bar:
             for i in range(n_iterations):
                 started = time.perf_counter()
@@ -187,7 +190,7 @@ class Optimizer(eqx.Module):
                 if evaluate is None:
                     told = None if taken is None else taken + i * q
                     state, params, results = self._one(
-                        state, key, func, number, told, rows
+                        run, state, key, func, number, told, rows
                     )
                 else:
                     state, params, results = _drive.step(
@@ -254,7 +257,8 @@ class Optimizer(eqx.Module):
         with _progress.progress(shown, n_iterations, "batch") as bar:
             number = None if bar is None else _progress.as_number(bar)
             first = jnp.asarray(first, jnp.int32)
-            state, X, results, _ = _drive.run(
+            run = _drive.runner(self, state, key, func)
+            state, X, results, _ = run(
                 self, state, key, func, first, segments, number, given
             )
             if bar is not None:
@@ -268,6 +272,7 @@ class Optimizer(eqx.Module):
 
     def _one(
         self,
+        run: Callable[..., Any],
         state: Any,
         key: PRNGKeyArray,
         func: Objective,
@@ -279,9 +284,7 @@ class Optimizer(eqx.Module):
         segments = _drive.plan(self, told, 1)
         first = jnp.asarray(number, jnp.int32)
         given = None if given is None else given[None]
-        state, X, results, _ = _drive.run(
-            self, state, key, func, first, segments, given=given
-        )
+        state, X, results, _ = run(self, state, key, func, first, segments, given=given)
         return state, unravel(state.space, X[0]), results[0]
 
     def _check_run(

@@ -5,12 +5,12 @@ Each works on the first `size` rows of the record, or on all of them where that 
 
 from typing import TYPE_CHECKING
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hyperopt_jax import history
 from hyperopt_jax._blas_threads import on_one_blas_thread
+from hyperopt_jax._quick_compile import compiled_quickly
 from hyperopt_jax.bayesian import _ask, _beliefs, _tell
 from hyperopt_jax.bayesian._state import BayesianSearchState
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @on_one_blas_thread
-@eqx.filter_jit
+@compiled_quickly
 def propose(
     optimizer: "BayesianSearch",
     state: BayesianSearchState,
@@ -32,7 +32,7 @@ def propose(
 
 
 @on_one_blas_thread
-@eqx.filter_jit
+@compiled_quickly
 def tell(
     optimizer: "BayesianSearch",
     state: BayesianSearchState,
@@ -45,7 +45,7 @@ def tell(
     return optimizer.regrow(state, small)
 
 
-@eqx.filter_jit
+@compiled_quickly
 def best(
     trials: history.Trials, maximize: bool
 ) -> tuple[Float[Array, ""], Float[Array, " c"]]:
@@ -55,7 +55,7 @@ def best(
     return -least if maximize else least, trials.X[row]
 
 
-@eqx.filter_jit
+@compiled_quickly
 def recommended_row(
     optimizer: "BayesianSearch", state: BayesianSearchState, size: int | None
 ) -> Int[Array, ""]:
@@ -63,7 +63,7 @@ def recommended_row(
     return _beliefs.recommended_row(optimizer, optimizer.shrink(state, size))
 
 
-@eqx.filter_jit
+@compiled_quickly
 def mean_and_std(
     optimizer: "BayesianSearch",
     state: BayesianSearchState,
@@ -74,7 +74,7 @@ def mean_and_std(
     return _beliefs.mean_and_std(optimizer, optimizer.shrink(state, size), X)
 
 
-@eqx.filter_jit
+@compiled_quickly
 def draws(
     optimizer: "BayesianSearch",
     state: BayesianSearchState,

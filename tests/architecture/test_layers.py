@@ -12,7 +12,7 @@ LAYERS = [
     {"errors"},
     {
         *("_checks", "_numerics", "_progress", "_evaluate"),
-        *("_blas_threads", "_compilation_cache"),
+        *("_blas_threads", "_compilation_cache", "_quick_compile"),
     },
     {"spaces", "history", "kernels", "gp", "pareto"},
     {"acquisition", "maximise", "_drive", "base", "problems"},
@@ -25,6 +25,7 @@ INSIDE_A_LAYER = {
     ("_progress", "_checks"),
     ("_evaluate", "_checks"),
     ("_blas_threads", "_checks"),
+    ("_quick_compile", "_checks"),
     ("gp", "kernels"),
     ("base", "_drive"),
 }

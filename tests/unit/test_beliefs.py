@@ -81,14 +81,20 @@ class TestPosterior:
 
     @pytest.mark.parametrize("n", [1, 20])
     def test_draws_at_the_trials_themselves_are_finite(self, n):
-        # There the posterior covariance is what rounding leaves of a difference.
+        # There the posterior covariance is what rounding leaves of a difference: here, of
+        # a large variance and next to no noise, less than nothing.
         state, search, params, results = studied(n=60, ranked=0.0)
+        state = state.replace(
+            log_amplitude=jnp.float32(5.0),
+            log_length_scale=jnp.full(2, 1.0, jnp.float32),
+            log_noise=jnp.float32(-18.4),
+        )
         at = jax.tree.map(lambda leaf: leaf[-n:], params)
         samples = search.sample_posterior(state, KEY, at, 50)
-        spread = float(jnp.ptp(results))
-        np.testing.assert_allclose(
-            samples, jnp.broadcast_to(results[-n:], samples.shape), atol=0.05 * spread
-        )
+        assert np.isfinite(samples).all()
+        # The rest of the spread is rounding, too.
+        error = np.abs(np.asarray(samples) - np.asarray(results[-n:])).max()
+        assert error < 0.5 * float(jnp.ptp(results))
 
     def test_neighbours_are_drawn_together(self):
         state, search, _, _ = studied(n=3)
