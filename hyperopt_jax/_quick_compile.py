@@ -51,9 +51,10 @@ def compiled_quickly(function: Callable[P, R]) -> Callable[P, R]:
             return as_part(*args, **kwargs)
         try:
             return by_itself(*args, **kwargs)
-        except ValueError:
-            # A part after all, of a program whose own arguments it does not use. Any
-            # other error comes up again.
-            return as_part(*args, **kwargs)
+        except ValueError as error:
+            if "compiler_options" not in str(error):
+                raise
+        # A part after all, of a program whose own arguments it does not use.
+        return as_part(*args, **kwargs)
 
     return functools.update_wrapper(run, function)

@@ -59,12 +59,16 @@ def test_as_a_part_of_a_program():
     assert float(jax.jit(lambda x: x + program(jnp.float32(3.0)))(1.0)) == 7.0
 
 
-def test_errors_come_through():
+def test_errors_come_through_once():
+    traces = []
+
     def fails(x):
+        traces.append(1)
         raise ValueError("of the function itself")
 
     with pytest.raises(ValueError, match="of the function itself"):
         compiled_quickly(fails)(jnp.ones(3))
+    assert len(traces) == 1
 
 
 def test_a_proposal_for_a_constant_state_inside_a_program():
