@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from hyperopt_jax._numerics import PRECISION, matmul
+from hyperopt_jax._numerics import PRECISION, inner_products, matmul
 
 # R, in distances within which the model is used, and s = (10 / 50)^2: a minimum may be ten
 # such distances away. Were R larger, float32 would round away the remainder, r^2 / s of
@@ -42,10 +42,8 @@ class Taylor(eqx.Module):
         self, U: Float[Array, "m d"], V: Float[Array, "n d"]
     ) -> Float[Array, "m n"]:
         """Covariance of the quadratic at the rows of `U` and of `V`."""
-        r = (
-            matmul(U - self.centre[None, :], (V - self.centre[None, :]).T)
-            / self.radius2
-        )
+        centre = self.centre[None, :]
+        r = inner_products(U - centre, V - centre) / self.radius2
         return self.scale * (STEEPNESS * r + r * r / 2)
 
     def variance(self, U: Float[Array, "m d"]) -> Float[Array, " m"]:
