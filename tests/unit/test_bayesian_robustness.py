@@ -268,7 +268,8 @@ def test_a_study_that_crosses_a_buffer_size(start):
     again = jax.jit(
         lambda s: search.optimize_scan(s, KEY, objective, 4, first_trial=n)[1][0]
     )(state)
-    np.testing.assert_allclose(again["x"], params["x"], rtol=1e-3)
+    # Another program rounds in another way, and each trial builds on those before it.
+    np.testing.assert_allclose(again["x"], params["x"], rtol=1e-2)
     # By hand, ask and tell run at the same sizes as the drivers.
     by_hand = search.get_next_params(state, jax.random.fold_in(KEY, 2**30 + n))
     np.testing.assert_allclose(by_hand["x"], params["x"][0], rtol=1e-4)
