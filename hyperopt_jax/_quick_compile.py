@@ -2,7 +2,7 @@
 
 XLA has two ways to make machine code for the CPU. The newer one, its fusion emitters, takes
 nearly twice as long to compile, which is a second and more for a search. Without it a search
-takes 0.05 to 0.1 ms a trial longer, which it takes ten thousand trials to make up for; but
+takes some 0.1 ms a trial longer, which it takes ten thousand trials to make up for; but
 some training loops take up to half as long again.
 """
 
