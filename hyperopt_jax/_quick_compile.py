@@ -34,17 +34,15 @@ def can_compile_quickly() -> bool:
     return True
 
 
-def compiled_quickly(function: Callable[P, R]) -> Callable[P, R]:
-    """`function` compiled, in less time where it is a program by itself.
+def compiled_quickly(
+    function: Callable[P, R], jit: Any = eqx.filter_jit
+) -> Callable[P, R]:
+    """`function` compiled by `jit`, in less time where it is a program by itself.
 
     As a part of a larger program it is compiled as that program is: options hold for the
     whole of one.
     """
-    compiled: Any = eqx.filter_jit  # the types leave out what it hands to jax.jit
-    as_part, by_itself = (
-        compiled(function),
-        compiled(function, compiler_options=OPTIONS),
-    )
+    as_part, by_itself = jit(function), jit(function, compiler_options=OPTIONS)
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if not is_concrete(args, kwargs) or not can_compile_quickly():

@@ -3,6 +3,7 @@
 Each works on the first `size` rows of the record, or on all of them where that is None.
 """
 
+import functools
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hyperopt_jax import history
 from hyperopt_jax._blas_threads import on_one_blas_thread
+from hyperopt_jax._lean_jit import lean_jit
 from hyperopt_jax._quick_compile import compiled_quickly
 from hyperopt_jax.bayesian import _ask, _beliefs, _tell
 from hyperopt_jax.bayesian._state import BayesianSearchState
@@ -17,9 +19,11 @@ from hyperopt_jax.bayesian._state import BayesianSearchState
 if TYPE_CHECKING:
     from hyperopt_jax.bayesian._search import BayesianSearch
 
+_program = functools.partial(compiled_quickly, jit=lean_jit)
+
 
 @on_one_blas_thread
-@compiled_quickly
+@_program
 def propose(
     optimizer: "BayesianSearch",
     state: BayesianSearchState,
@@ -32,7 +36,7 @@ def propose(
 
 
 @on_one_blas_thread
-@compiled_quickly
+@_program
 def tell(
     optimizer: "BayesianSearch",
     state: BayesianSearchState,
@@ -45,7 +49,7 @@ def tell(
     return optimizer.regrow(state, small)
 
 
-@compiled_quickly
+@_program
 def best(
     trials: history.Trials, maximize: bool
 ) -> tuple[Float[Array, ""], Float[Array, " c"]]:
@@ -55,7 +59,7 @@ def best(
     return -least if maximize else least, trials.X[row]
 
 
-@compiled_quickly
+@_program
 def recommended_row(
     optimizer: "BayesianSearch", state: BayesianSearchState, size: int | None
 ) -> Int[Array, ""]:
@@ -63,7 +67,7 @@ def recommended_row(
     return _beliefs.recommended_row(optimizer, optimizer.shrink(state, size))
 
 
-@compiled_quickly
+@_program
 def mean_and_std(
     optimizer: "BayesianSearch",
     state: BayesianSearchState,
@@ -74,7 +78,7 @@ def mean_and_std(
     return _beliefs.mean_and_std(optimizer, optimizer.shrink(state, size), X)
 
 
-@compiled_quickly
+@_program
 def draws(
     optimizer: "BayesianSearch",
     state: BayesianSearchState,

@@ -12,7 +12,7 @@ LAYERS = [
     {"errors"},
     {
         *("_checks", "_numerics", "_progress", "_evaluate"),
-        *("_blas_threads", "_compilation_cache", "_quick_compile"),
+        *("_blas_threads", "_compilation_cache", "_quick_compile", "_lean_jit"),
     },
     {"spaces", "history", "kernels", "gp", "pareto"},
     {"acquisition", "maximise", "_drive", "base", "problems"},
