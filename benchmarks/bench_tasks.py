@@ -12,18 +12,21 @@ average. So 0 is the best known and 1 is a start. `--real` cross-validates every
 
 import functools
 import math
+import tempfile
+from pathlib import Path
 
 import _report
 import jax
 import numpy as np
 from _tasks import N_SAMPLED, tasks
 
-PEERS = {
+SAMPLERS = {
     "optuna-random": "RandomSampler",
     "optuna-tpe": "TPESampler",
     "optuna-cmaes": "CmaEsSampler",
     "optuna-gp": "GPSampler",
 }
+PEERS = [*SAMPLERS, "smac"]
 VARIANTS = {
     "tuned": lambda d: {},
     "tuned, ranked=0": lambda d: {"ranked": 0.0},
@@ -98,13 +101,14 @@ def _ours_real(name, task, seed, args):
 
 
 def _peer(name, task, seed, args):
-    import optuna
+    study = _smac if name == "smac" else functools.partial(_optuna, SAMPLERS[name])
+    return study(task, _loss_of(task, args), seed, args.trials)
 
+
+def _loss_of(task, args):
+    """The loss of a configuration with the objects that its choices stand for."""
     from hyperopt_jax import spaces
-    from hyperopt_jax.integrations import to_optuna
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    distributions = to_optuna(task.space)
     choices = {k: s.choices for k, s in task.space.items() if hasattr(s, "choices")}
 
     def loss(config):
@@ -116,12 +120,47 @@ def _peer(name, task, seed, args):
         }
         return float(_landscape_of(task)(spaces.encode(task.space, params)[0]))
 
-    sampler = getattr(optuna.samplers, PEERS[name])(seed=seed)
-    study = optuna.create_study(sampler=sampler)
-    for _ in range(args.trials):
+    return loss
+
+
+def _optuna(sampler, task, loss, seed, n_trials):
+    import optuna
+
+    from hyperopt_jax.integrations import to_optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    distributions = to_optuna(task.space)
+    study = optuna.create_study(sampler=getattr(optuna.samplers, sampler)(seed=seed))
+    for _ in range(n_trials):
         trial = study.ask(distributions)
         study.tell(trial, loss(trial.params))
     return study.best_value
+
+
+def _smac(task, loss, seed, n_trials):
+    from smac import HyperparameterOptimizationFacade, Scenario
+
+    from hyperopt_jax.integrations import to_configspace
+
+    losses = []
+
+    def told(config, seed):
+        values = {k: np.asarray(v).item() for k, v in config.items()}
+        losses.append(loss(values))
+        # An estimator that diverged is as bad as the worst that did not.
+        worst = max(filter(np.isfinite, losses), default=1e5)
+        return losses[-1] if np.isfinite(losses[-1]) else worst
+
+    with tempfile.TemporaryDirectory() as folder:
+        scenario = Scenario(
+            to_configspace(task.space),
+            deterministic=True,
+            n_trials=n_trials,
+            seed=seed,
+            output_directory=Path(folder),
+        )
+        HyperparameterOptimizationFacade(scenario, told, logging_level=40).optimize()
+    return float(np.nanmin(losses))
 
 
 @functools.cache
