@@ -52,10 +52,10 @@ class Status(enum.IntEnum):
     """What happened to a study, as a number that a compiled loop can carry.
 
     `OK`: nothing to report. `BUFFER_FULL`: results were told after the buffer was
-    full and were not kept. `EXHAUSTED`: a finite search was asked past its end and
-    wrapped round. `INFEASIBLE`: no point that satisfies the constraints was found, and
-    NaN proposed. Read it with `Status(int(state.status))`; `Status.sentence` says it
-    in words.
+    full and were not kept. `EXHAUSTED`: every point of a finite search had been
+    proposed, and some were again. `INFEASIBLE`: no point that satisfies the constraints
+    was found, and NaN proposed. Read it with `Status(int(state.status))`;
+    `Status.sentence` says it in words.
     """
 
     OK = 0

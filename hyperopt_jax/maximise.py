@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from hyperopt_jax._numerics import normal_quantile, squared_distance
+from hyperopt_jax._numerics import hashed_uniform, normal_quantile, squared_distance
 from hyperopt_jax.spaces import Codec
 
 Score = Callable[[Float[Array, "m d"]], Float[Array, " m"]]
@@ -32,6 +32,10 @@ class Box(NamedTuple):
 # Distances from the incumbent at which candidates are laid, from a new neighbourhood
 # down to a last polish.
 LOCAL_SCALES = (1e-4, 0.3)
+
+# How many points of a finite space are looked at in search of an untried one, and how
+# many at once.
+MAX_TRIES, BLOCK = 2**20, 512
 
 
 def net(shift: Float[Array, " s"], n: int) -> Float[Array, "n d"]:
@@ -119,42 +123,75 @@ def enumerated(codec: Codec, points: Float[Array, "n d"]) -> Float[Array, "n d"]
 
     The sizes are data, so this is one program for every set of bounds.
     """
-    every, size = _first_points(codec, points.shape[0])
-    return jnp.where(size <= points.shape[0], every, codec.snap(points))
+    n = points.shape[0]
+    every = _nth(codec, jnp.arange(n, dtype=points.dtype))
+    return jnp.where(_size(codec) <= n, every, codec.snap(points))
 
 
 def untaken(
-    codec: Codec, taken: Float[Array, "n d"], mask: Bool[Array, " n"]
+    codec: Codec,
+    u: Float[Array, " d"],
+    taken: Float[Array, "n d"],
+    mask: Bool[Array, " n"],
 ) -> Float[Array, " d"]:
-    """A point of an all-discrete space that is no row of `taken` inside `mask`.
+    """`u`, or another point of an all-discrete space if `u` is taken.
 
-    Of n + 1 points one is none of n; where the space has fewer, maybe none is left.
+    That is, if it is a row of `taken` inside `mask`. Points are looked at in turn, or at
+    random where there are more than `MAX_TRIES`, until one is free and satisfies the
+    constraints. `u` as it came where none does.
     """
-    n = taken.shape[0] + 1
-    every, size = _first_points(codec, n)
-    exists = jnp.arange(n, dtype=size.dtype) < size
-    return every[jnp.argmax(exists & ~is_taken(every, taken, mask))]
+    size = _size(codec)
+    in_turn = size <= MAX_TRIES
+    block = jnp.arange(BLOCK, dtype=u.dtype)
+
+    def unfinished(carry: tuple) -> Bool[Array, ""]:
+        _, found, first = carry
+        return ~found & (first < jnp.minimum(size, MAX_TRIES))
+
+    def look(carry: tuple) -> tuple:
+        u, _, first = carry
+        seed = jnp.stack([jnp.uint32(0), first.astype(jnp.uint32)])
+        drawn = hashed_uniform(seed, (BLOCK, u.shape[0]), u.dtype)
+        points = jnp.where(in_turn, _nth(codec, first + block), drawn)
+        points, X = codec.snapped(points)
+        free = codec.is_allowed(X) & ~is_taken(points, taken, mask)
+        # The last block counts on from the end to points that were looked at before.
+        found = jnp.any(free)
+        return jnp.where(found, points[jnp.argmax(free)], u), found, first + BLOCK
+
+    found = ~is_taken(u[None, :], taken, mask)[0]
+    return lax.while_loop(unfinished, look, (u, found, jnp.zeros((), u.dtype)))[0]
 
 
-def _first_points(codec: Codec, n: int) -> tuple[Float[Array, "n d"], Float[Array, ""]]:
-    """`n` points of an all-discrete space, in turn, and how many it has.
+def _size(codec: Codec) -> Float[Array, ""]:
+    """How many points an all-discrete space has: combinations of its values."""
+    return jnp.prod(codec.n_values())
 
-    Point i is i written in the mixed radix of the numbers of values.
+
+def _nth(codec: Codec, index: Float[Array, " n"]) -> Float[Array, "n d"]:
+    """Points of an all-discrete space by their number.
+
+    Which is written in the mixed radix of the numbers of values.
     """
     n_values = codec.n_values()
-    size = jnp.prod(n_values)
-    place = jnp.concatenate([jnp.ones(1, size.dtype), jnp.cumprod(n_values)[:-1]])
-    index = jnp.arange(n, dtype=size.dtype)[:, None]
-    digits = jnp.floor(index / place[None, :]) % n_values[None, :]
-    return codec.encode(codec.nth(digits)), size
+    place = jnp.concatenate([jnp.ones(1, index.dtype), jnp.cumprod(n_values)[:-1]])
+    digits = jnp.floor(index[:, None] / place[None, :]) % n_values[None, :]
+    return codec.encode(codec.nth(digits))
 
 
 def is_taken(
     U: Float[Array, "m d"], taken: Float[Array, "n d"], mask: Bool[Array, " n"]
 ) -> Bool[Array, " m"]:
     """Which rows of `U` equal a row of `taken` inside `mask`, to rounding."""
+    return times_taken(U, taken, mask) > 0
+
+
+def times_taken(
+    U: Float[Array, "m d"], taken: Float[Array, "n d"], mask: Bool[Array, " n"]
+) -> Int[Array, " m"]:
+    """How many rows of `taken` inside `mask` each row of `U` equals, to rounding."""
     same = jnp.all(jnp.abs(U[:, None, :] - taken[None, :, :]) < 1e-6, axis=-1)
-    return jnp.any(same & mask[None, :], axis=1)
+    return jnp.sum(same & mask[None, :], axis=1, dtype=jnp.int32)
 
 
 def clearance(

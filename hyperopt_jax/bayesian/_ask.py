@@ -73,6 +73,8 @@ def propose(
             optimizer, codec, slots, running, count, state.hyper, shifts, key
         ),
     )
+    if codec.is_discrete.all():
+        U = _never_twice(codec, U, slots, running, count)
     if not codec.has_constraints:
         return codec.decode(U)
     # Nothing feasible was found at all: the status of the study will say so.
@@ -109,7 +111,6 @@ def _warm_up(
             points = _feasible(codec, net, jax.random.fold_in(key, i))
             score = maximise.draw_order(shift, optimizer.n_candidates)
         u = points[jnp.argmax(_unless_taken(codec, score, points, U, recorded))]
-        u = _never_twice(codec, u, U, recorded)
         is_row = jnp.arange(U.shape[0], dtype=jnp.int32) == count + i
         U = jnp.where(is_row[:, None], u[None, :], U)
         return (U, recorded | is_row), u
@@ -250,7 +251,7 @@ def _proposal(
     if optimizer.n_greedy is not None:
         drawn = ~local & explore.is_drawn(place, optimizer.n_greedy)
         u = jnp.where(drawn, _any_of(codec, start, shift, filled.U, taken), u)
-    return _never_twice(codec, u, filled.U, taken)
+    return u
 
 
 def _believe(
@@ -388,21 +389,28 @@ def _any_of(
 
 def _never_twice(
     codec: Codec,
-    u: Float[Array, " d"],
-    U: Float[Array, "n d"],
-    recorded: Bool[Array, " n"],
-) -> Float[Array, " d"]:
-    """`u`, or in its place a point that was not proposed before, if all candidates were.
+    batch: Float[Array, "q d"],
+    slots: _Slots,
+    running: Float[Array, "p d"] | None,
+    count: Int[Array, ""],
+) -> Float[Array, "q d"]:
+    """A batch in a finite space without points that were proposed before.
 
-    In a finite space without constraints, since there only is one easily found.
+    While there are others: candidates may have been too few to hold one.
     """
-    if not codec.is_discrete.all() or codec.has_constraints:
-        return u
-    return lax.cond(
-        maximise.is_taken(u[None, :], U, recorded)[0],
-        lambda: maximise.untaken(codec, U, recorded),
-        lambda: u,
+    U = (
+        slots.U
+        if running is None
+        else slots.U.at[_rows_before(count, running)].set(running)
     )
+    rows = jnp.arange(U.shape[0], dtype=jnp.int32)
+
+    def replace(U: Array, slot: tuple) -> tuple[Array, Array]:
+        i, u = slot
+        u = maximise.untaken(codec, u, U, rows < count + i)
+        return jnp.where((rows == count + i)[:, None], u[None, :], U), u
+
+    return _fill_slots(replace, U, batch)
 
 
 def _unless_taken(

@@ -20,8 +20,8 @@ class BayesianSearchState(OptimizerState):
     results, 0 for a failed trial; `mask (n_max,)`: rows that hold a trial; `failed
     (n_max,)`: those whose result was not finite. `log_length_scale (n_groups,)`,
     `log_amplitude`, `log_noise`: logarithms of the surrogate's hyperparameters, lengths
-    in the unit cube, variances in units of the results' variance. `status`:
-    `Status.BUFFER_FULL` once results had to be dropped.
+    in the unit cube, variances in units of the results' variance. `status`: what
+    happened, a `Status`.
     """
 
     space: PyTree

@@ -6,12 +6,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from hyperopt_jax import history
+from hyperopt_jax import history, maximise
 from hyperopt_jax.bayesian._state import (
     BayesianSearchState,
     in_cube,
     kernel_for,
     nugget_for,
+    points_in_cube,
 )
 from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.errors import Status
@@ -47,7 +48,12 @@ def tell(
             lambda: _tuned_hyper(optimizer, state, trials),
             lambda: hyper,
         )
-    status = jnp.where(had_room, state.status, jnp.int32(Status.BUFFER_FULL))
+    status = state.status
+    codec = Codec(state.space)
+    if codec.is_discrete.all():
+        none_left = _went_round(codec, trials, X)
+        status = jnp.where(none_left, jnp.int32(Status.EXHAUSTED), status)
+    status = jnp.where(had_room, status, jnp.int32(Status.BUFFER_FULL))
     if lost is not None:
         status = jnp.where(lost.any(), jnp.int32(Status.INFEASIBLE), status)
     return state.replace(
@@ -57,6 +63,18 @@ def tell(
         log_noise=hyper.log_noise,
         status=status,
     )
+
+
+def _went_round(
+    codec: Codec, trials: history.Trials, X: Float[Array, "q c"]
+) -> Bool[Array, ""]:
+    """Whether a batch, recorded, repeats a trial because there is no other point."""
+    V, U = points_in_cube(codec, X), in_cube(codec, trials)
+    repeats = maximise.times_taken(V, U, trials.mask) > 1
+    # With nothing repeated there is nothing to look for either.
+    taken = trials.mask & repeats.any()
+    v = maximise.untaken(codec, V[jnp.argmax(repeats)], U, taken)
+    return maximise.is_taken(v[None, :], U, taken)[0]
 
 
 def _tuned_hyper(

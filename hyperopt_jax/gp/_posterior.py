@@ -88,9 +88,9 @@ class Posterior(eqx.Module):
         Each row of the two is for one row u of `U`: the mean now, and by how much it moves
         with each standard deviation of the new result, at the observations (-inf and 0
         where there is none), at the centre of a local model and, last, at u itself. An
-        observation at u moves the mean at x by cov(f(x), f(u)) / sqrt(var(f(u)) + s), with s the variance of the noise;
-        covariances with the observations' rows are s K^-1 k(u), which is all that the
-        noise hides.
+        observation at u moves the mean at x by cov(f(x), f(u)) / sqrt(var(f(u)) + s), with
+        s the variance of the noise; covariances with the observations' rows are
+        s K^-1 k(u), which is all that the noise hides.
 
         Source: Frazier, Powell & Dayanik, INFORMS J. Computing 21 (2009).
         """

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hyperopt_jax as hj
+from hyperopt_jax import spaces
 from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.bayesian._tell import _refit_due
 from hyperopt_jax.errors import (
@@ -17,6 +18,7 @@ from hyperopt_jax.errors import (
     SettingError,
     StateError,
 )
+from hyperopt_jax.spaces import Codec
 from tests import zoo
 from tests.zoo import FAST
 
@@ -31,6 +33,10 @@ def study(space, n_max, **settings):
 def told(state, search, values, results):
     params = {"x": jnp.asarray(values)}
     return search.update_state(state, KEY, jnp.asarray(results), params)
+
+
+def flat_objective(key, params):
+    return jnp.zeros(())
 
 
 def test_state_holds_raw_values_and_results_zero_padded():
@@ -195,6 +201,52 @@ def test_finite_spaces_are_searched_without_repeats():
             for a, b in zip(params["a"].ravel(), params["b"].ravel(), strict=True)
         }
         assert len(pairs) == 12
+
+
+CELLS = hj.QLinearSpace(0, 4)
+LARGE_FINITE = {
+    # Each holds more points than there are candidates, and inactive or forbidden ones.
+    "conditional": {
+        # The first parameter varies fastest: most numbers are one point here.
+        "a": hj.ConditionalSpace(
+            {"tree": {"depth": CELLS, "leaves": CELLS}, "none": {}, "line": {}}
+        ),
+        "b": hj.BooleanSpace(),
+    },
+    "constrained": hj.ConstrainedSpace(
+        {"x": CELLS, "y": CELLS, "z": CELLS}, lambda p: p["x"] + p["y"] + p["z"] == 5
+    ),
+    "both": hj.ConstrainedSpace(
+        {"a": hj.ConditionalSpace({"few": {"n": CELLS}, "none": {}}), "m": CELLS},
+        lambda p: p["m"] != 1,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "n_parallel"), [("conditional", 1), ("constrained", 3), ("both", 1)]
+)
+def test_every_point_of_a_structured_space_comes_once(name, n_parallel):
+    space = LARGE_FINITE[name]
+    size = int(spaces.n_points(space))
+    settings = dict(FAST, n_candidates=8, n_parallel=n_parallel)
+    state, search = hj.BayesianSearch.init(space, size + 3, **settings)
+    n_batches = size // n_parallel + 1
+    state, _ = search.optimize_scan(state, KEY, flat_objective, n_batches)
+    rows = np.asarray(Codec(space).encode(state.X[: n_batches * n_parallel]))
+    assert size > 16
+    assert len(np.unique(rows[:size], axis=0)) == size
+    assert hj.Status(int(state.status)) is hj.Status.EXHAUSTED
+
+
+def test_a_trial_told_again_does_not_exhaust_a_space():
+    state, search = study({"x": hj.QLinearSpace(0, 3)}, 8, n_parallel=2)
+    state = told(state, search, [1, 1, 2], [0.0, 1.0, 2.0])
+    assert hj.Status(int(state.status)) is hj.Status.OK
+    state = told(state, search, [0, 3], [0.0, 1.0])
+    assert hj.Status(int(state.status)) is hj.Status.OK
+    state = told(state, search, [2], [0.0])
+    assert hj.Status(int(state.status)) is hj.Status.EXHAUSTED
 
 
 def test_random_warm_up_is_random_in_small_finite_spaces_too():

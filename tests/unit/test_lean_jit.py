@@ -78,10 +78,16 @@ def test_inside_other_transformations():
     assert float(jax.jit(of)(3.0)) == 9.0
 
 
-def test_options_and_the_name_reach_jax():
-    def double(x):
-        return 2 * x
+def double(x):
+    return 2 * x
 
+
+def test_options_reach_jax():
     program = lean_jit(double, compiler_options={"no_such_option": True})
     with pytest.raises(jax.errors.JaxRuntimeError, match="no_such_option"):
         program(jnp.ones(3))
+
+
+def test_the_function_names_its_program():
+    lowered = jax.jit(lean_jit(double)).lower(jnp.ones(3)).as_text()
+    assert "@double" in lowered

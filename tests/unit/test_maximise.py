@@ -16,6 +16,7 @@ from scipy import stats
 
 from hyperopt_jax import (
     BayesianSearch,
+    ConstrainedSpace,
     DiscreteSpace,
     QLinearSpace,
     QLogSpace,
@@ -200,6 +201,48 @@ class TestEnumerated:
         few, many = values(spaces).tolist()
         assert set(few) == {1, 2, 3}
         assert many == [5] * 6
+
+
+FEW = {"a": QLinearSpace(0, 2), "b": QLinearSpace(0, 1)}
+
+
+class TestUntaken:
+    def next_of(self, space, values):
+        codec = Codec(space)
+        taken = codec.encode(jnp.asarray(values, float))
+        mask = jnp.ones(taken.shape[0], bool)
+        u = jax.jit(maximise.untaken)(codec, taken[-1], taken, mask)
+        return codec.decode(u[None, :])[0].tolist()
+
+    def test_a_free_point_stays(self):
+        codec = Codec(FEW)
+        U = codec.encode(jnp.asarray([[1.0, 1.0], [2.0, 0.0]]))
+        mask = jnp.asarray([True, False])
+        assert jnp.array_equal(maximise.untaken(codec, U[1], U, mask), U[1])
+
+    def test_the_last_free_point_is_found(self):
+        every = [[a, b] for a in range(3) for b in range(2)]
+        for missing in every:
+            rest = [point for point in every if point != missing]
+            assert self.next_of(FEW, rest) == missing
+
+    def test_with_no_free_point_it_stays(self):
+        every = [[a, b] for a in range(3) for b in range(2)]
+        assert self.next_of(FEW, every) == [2, 1]
+
+    def test_the_constraint_holds(self):
+        space = ConstrainedSpace(FEW, lambda p: p["a"] + p["b"] >= 2)
+        assert self.next_of(space, [[2, 0], [2, 1]]) == [1, 1]
+        assert self.next_of(space, [[2, 0], [1, 1], [2, 1]]) == [2, 1]
+
+    def test_in_more_points_than_can_be_looked_at(self):
+        wide = ConstrainedSpace(
+            {f"x{i}": QLinearSpace(0, 9) for i in range(8)}, lambda p: p["x7"] >= 5
+        )
+        taken = [[0] * 7 + [9]] * 3
+        point = self.next_of(wide, taken)
+        assert point != taken[0]
+        assert point[7] >= 5
 
 
 class TestDistances:
