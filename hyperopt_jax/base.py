@@ -378,8 +378,9 @@ def best_trial(
             "expected the history of at least one trial, got an empty one"
         )
     if in_batches:
-        results_hist = np.stack([np.asarray(r) for r in results_hist])
-        params_hist = jax.tree.map(lambda *leaves: np.stack(leaves), *params_hist)
+        # Batches of other lengths too, as of runs with another n_parallel.
+        results_hist = _joined(*results_hist)
+        params_hist = jax.tree.map(_joined, *params_hist)
     results_hist = np.asarray(results_hist)
     shape = results_hist.shape
     leaf_shapes = [np.shape(leaf) for leaf in jax.tree.leaves(params_hist)]
@@ -403,6 +404,10 @@ def best_trial(
             f"trial(s) without one"
         )
     return best, result
+
+
+def _joined(*batches: Any) -> np.ndarray:
+    return np.concatenate([np.asarray(batch) for batch in batches])
 
 
 def _best_of(

@@ -360,7 +360,7 @@ def _conditions(
         if not own.is_discrete:
             continue
         values = _values(own)
-        counts = [item.cut([value]) for value in values]
+        counts = [_count(name, item, [value]) for value in values]
         for i in range(item.length):
             kept = [v for v, count in zip(values, counts, strict=True) if count > i]
             if not kept:
@@ -368,9 +368,23 @@ def _conditions(
                 del space[f"{name}_{i}"]
             elif len(kept) < len(values):
                 when[f"{name}_{i}"] = Condition(parent, is_in=kept)
-        longest = max(0, min(item.length, max(counts)))
-        lists[name] = item._replace(length=longest)
+        lists[name] = item._replace(length=max(counts))
     return when
+
+
+def _count(name: str, item: _List, values: list[Any]) -> int:
+    """To how many entries a list is cut for these values of its parents."""
+    if item.cut is None:
+        return item.length
+    wanted = f"expected cutFunc of {name!r} to make a whole number of {values!r}"
+    try:
+        cut = item.cut(values)
+        count = int(cut)
+    except Exception as error:
+        raise SpaceError(f"{wanted}, got {error!r}") from error
+    if count != cut:
+        raise SpaceError(f"{wanted}, got {cut!r}")
+    return max(0, min(item.length, count))
 
 
 def _values(own: Space) -> list[Any]:
@@ -385,9 +399,7 @@ def _decoded(space: PyTree, lists: dict[str, _List], params: PyTree) -> dict[str
     flat = decode_choices(space, params)
     result = {name: value for name, value in flat.items() if not _is_entry(name, lists)}
     for name, item in lists.items():
-        count = item.length
-        if item.cut is not None:
-            count = min(count, item.cut([result[parent] for parent in item.parents]))
+        count = _count(name, item, [result[parent] for parent in item.parents])
         result[name] = [flat[f"{name}_{i}"] for i in range(count)]
     return result
 

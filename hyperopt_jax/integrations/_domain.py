@@ -302,12 +302,17 @@ def _written(own: Any, where: str) -> Any:
 
 
 def _set_of(values: Iterable[Any], where: str) -> set[Any]:
+    values = list(values)
     try:
-        return set(values)
-    except TypeError as error:
+        as_set = set(values)
+    except TypeError:
+        as_set = set()
+    # 1, 1.0 and True are different choices, of which a set holds one.
+    if len(as_set) < len(values):
         raise SpaceError(
             f"expected values that a set can hold at {where}, got {values!r}"
-        ) from error
+        )
+    return as_set
 
 
 def _as_space(spec: dict[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,9 @@ def number_space(name: str, low: Any, high: Any, log: bool, step: Any = None) ->
 def to_ranges(space: Mapping[str, Any]) -> dict[str, Any]:
     """The dict that `from_ranges` reads, from a space of its kinds.
 
+    The order of choices is lost, and so is that of listed numbers, as such a dict does
+    not hold it: both come back as choices. Where it matters, put the space itself there.
+
     Raises:
         SpaceError: a kind that has no such form.
     """

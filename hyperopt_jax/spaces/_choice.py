@@ -1,5 +1,6 @@
 """One of a list of any objects: unordered, ordered, or a switch."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,7 +58,10 @@ class OrdinalSpace(Space):
     @property
     def bare(self) -> Space:
         # Names are no part of a compiled program, and spaces of one size are one kind.
-        return type(self)(range(self.m))
+        nameless = copy.copy(self)
+        # Not by its class, since a user's own may be made of something else.
+        object.__setattr__(nameless, "choices", Objects(range(self.m)))
+        return nameless
 
     def n_values(self) -> Float[Array, ""]:
         return jnp.asarray(float(self.m))

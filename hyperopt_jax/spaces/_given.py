@@ -57,9 +57,14 @@ def _alike(a: PyTree, b: PyTree) -> bool:
 @eqx.filter_jit
 def _snapped(space: PyTree, X: Float[Array, "m c"]) -> Float[Array, "m c"]:
     codec = Codec(space)
-    finite = [leaf.is_discrete for leaf in layout(space).spaces]
-    is_finite = np.repeat(finite, codec.widths["values"])
+    leaves = layout(space).spaces
+    widths = codec.widths["values"]
+    is_finite = np.repeat([leaf.is_discrete for leaf in leaves], widths)
+    is_whole = np.repeat([jnp.issubdtype(s.dtype, jnp.integer) for s in leaves], widths)
     _, values = codec.snapped(codec.encode(X))
-    near = jnp.abs(values - X) <= ROUNDING * jnp.abs(X)
+    rounding = ROUNDING * jnp.abs(X)
+    # Millions and the next whole number are that near too.
+    rounding = jnp.where(is_whole[None, :], jnp.minimum(rounding, 0.5), rounding)
+    near = jnp.abs(values - X) <= rounding
     # What is inactive carries its filler, as in every proposal.
     return jnp.where((near & is_finite[None, :]) | ~codec.active(X), values, X)

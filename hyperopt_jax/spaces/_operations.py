@@ -11,10 +11,16 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from hyperopt_jax._checks import check_int, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
-from hyperopt_jax.spaces._base import CompositeSpace, Space
+from hyperopt_jax.spaces._base import CompositeSpace
 from hyperopt_jax.spaces._checked import check_leaves, check_space
 from hyperopt_jax.spaces._codec import Codec
-from hyperopt_jax.spaces._layout import columns_of, full_layout, is_node, layout
+from hyperopt_jax.spaces._layout import (
+    columns_of,
+    full_layout,
+    is_node,
+    is_searched,
+    layout,
+)
 from hyperopt_jax.spaces._plain import as_plain
 from hyperopt_jax.spaces._tables import ravel, unravel
 
@@ -304,7 +310,7 @@ def _is_batched(space: PyTree, params: PyTree) -> bool:
     if len(leaves) != len(spaces):
         return True
     return any(
-        np.ndim(leaf) > len(own.shape)
+        np.shape(leaf) != own.shape
         for own, leaf in zip(spaces, leaves, strict=True)
-        if isinstance(own, Space)
+        if is_searched(own)
     )

@@ -118,8 +118,11 @@ def as_table(space: PyTree, params: PyTree) -> Float[Any, "q d"]:
 
 def _is_table(flat: Layout, params: Any) -> bool:
     """Whether an array is a raw table, and not the values of the one leaf there is."""
+    if np.ndim(params) != 2:
+        return False
     lone = jax.tree.structure(0) == flat.treedef
-    return np.ndim(params) == 2 and not (lone and len(flat.spaces[0].shape) == 1)
+    own = flat.spaces[0].shape if lone else ()
+    return not (len(own) == 1 or np.shape(params) == own)
 
 
 def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:

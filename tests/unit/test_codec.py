@@ -25,6 +25,8 @@ from hyperopt_jax.spaces import (
     SubsetSpace,
     VectorSpace,
     check_space,
+    contains,
+    decode_choices,
     is_space,
     n_params,
     n_points,
@@ -411,6 +413,19 @@ class TestTables:
         space = QLinearSpace(0, 3)
         assert unravel(space, jnp.asarray([[1.0], [3.0]])).tolist() == [1, 3]
         assert ravel(space, jnp.asarray([1, 3])).tolist() == [[1.0], [3.0]]
+
+    def test_a_lone_space_of_matrices_takes_one_of_them_and_a_table(self):
+        space = VectorSpace(LinearSpace(0.0, 9.0), (2, 2))
+        one = jnp.asarray([[1.0, 2.0], [3.0, 4.0]])
+        row = [1.0, 2.0, 3.0, 4.0]
+        assert ravel(space, one).tolist() == [row]
+        assert ravel(space, one[None]).tolist() == [row]
+        assert ravel(space, jnp.asarray([row, row])).tolist() == [row, row]
+        assert contains(space, one).tolist() == [True]
+        assert decode_choices(space, one).tolist() == one.tolist()
+        for batch in (one[None], jnp.asarray([row])):
+            (only,) = decode_choices(space, batch)
+            assert only.tolist() == one.tolist()
 
 
 def trees(leaves):

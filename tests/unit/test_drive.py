@@ -199,6 +199,11 @@ class TestStartPoints:
         assert given_points(SPACE["x"], [0.5, 0.25]).tolist() == [[0.5], [0.25]]
         assert given_points(SPACE["x"], jnp.asarray([0.5])).tolist() == [[0.5]]
 
+    def test_large_whole_numbers_stay_as_they_are(self):
+        space = QLinearSpace(0, 2**24)
+        points = [2**23 + 1, 2**24 - 1, 2**24]
+        assert given_points(space, points).ravel().tolist() == points
+
     def test_that_break_a_constraint_or_miss_a_value(self):
         space = {"a": LinearSpace(0.0, 1.0), "n": QLinearSpace(1, 4)}
         bound = ConstrainedSpace(space, lambda p: p["a"] < 0.5)

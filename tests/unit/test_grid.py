@@ -171,5 +171,8 @@ def test_best_trial_takes_the_histories_of_one_run():
     batches = ({"x": jnp.zeros(2)}, {"x": jnp.ones(2)})
     best, result = hj.best_trial(batches, (jnp.zeros(2), jnp.asarray([3.0, 1.0])))
     assert (float(best["x"]), result) == (1.0, 3.0)
+    longer = ({"x": jnp.zeros(2)}, {"x": jnp.arange(3.0)})
+    best, result = hj.best_trial(longer, (jnp.zeros(2), jnp.asarray([3.0, 1.0, 7.0])))
+    assert (float(best["x"]), result) == (2.0, 7.0)
     with pytest.raises(ParamsError, match=r"one run, got results of shape \(4,\)"):
         hj.best_trial({"x": jnp.zeros(3)}, jnp.zeros(4))

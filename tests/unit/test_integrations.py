@@ -219,6 +219,7 @@ class TestDomain:
             NormalSpace(0.0, 1.0, -1.0, 1.0),
             PermutationSpace(3),
             ChoiceSpace([[1], 2]),
+            ChoiceSpace([1, True, "x"]),
             FixedSpace([1.0, 2.0]),
         ],
         ids=str,
@@ -374,6 +375,20 @@ class TestAutoGL:
         params = spaces.sample(imported.space, KEY, 1)
         one = jax.tree.map(lambda leaf: leaf[0], params)
         assert len(imported.decode(one)["hidden"]) == int(one["n"])
+
+    @pytest.mark.parametrize(
+        ("cut", "got"),
+        [
+            (lambda values: values[0] / 2, "0.5"),
+            (lambda values: None, "TypeError"),
+            (lambda values: values["n"], "TypeError"),
+            (lambda values: values[1], "IndexError"),
+        ],
+    )
+    def test_bad_cuts(self, cut, got):
+        item = self.CONFIG[1] | {"cutFunc": cut}
+        with pytest.raises(SpaceError, match=rf"cutFunc of 'hidden' .*{got}"):
+            from_autogl([self.CONFIG[0], item])
 
     @pytest.mark.parametrize(
         ("change", "message"),

@@ -296,6 +296,21 @@ class TestChoices:
         assert make() != ChoiceSpace(["a", {"x": [1, 3]}, None])
         assert ChoiceSpace([0, 1]) != ChoiceSpace([False, True])
         assert ChoiceSpace([0, 1]) != OrdinalSpace([0, 1])
+
+    def test_a_users_own_class_of_choices(self):
+        class Optimizers(ChoiceSpace):
+            fast: bool = eqx.field(static=True)
+
+            def __init__(self, fast):
+                super().__init__(["adam", "sgd"])
+                self.fast = fast
+
+        space = {"a": Optimizers(True), "b": ChoiceSpace([0, 1])}
+        X = jnp.asarray([[0.0, 1.0], [1.0, 0.0]])
+        codec = Codec(space)
+        assert codec.decode(codec.encode(X)).tolist() == X.tolist()
+        assert space["a"].value(1) == "sgd"
+        assert list(space["a"].choices) == ["adam", "sgd"]
         assert LinearSpace(0, 1) == LinearSpace(0.0, 1.0) != LinearSpace(0.0, 2.0)
         assert len({LinearSpace(0, 1), LinearSpace(0.0, 1.0), LogSpace(1, 2)}) == 2
 
