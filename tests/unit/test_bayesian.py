@@ -224,7 +224,12 @@ LARGE_FINITE = {
 
 
 @pytest.mark.parametrize(
-    ("name", "n_parallel"), [("conditional", 1), ("constrained", 3), ("both", 1)]
+    ("name", "n_parallel"),
+    [
+        ("both", 1),
+        pytest.param("conditional", 1, marks=pytest.mark.slow),
+        pytest.param("constrained", 3, marks=pytest.mark.slow),
+    ],
 )
 def test_every_point_of_a_structured_space_comes_once(name, n_parallel):
     space = LARGE_FINITE[name]

@@ -32,6 +32,7 @@ def hyper(noise=NOISE) -> Hyperparameters:
     )
 
 
+@eqx.filter_jit
 def model(kernel=Matern(), noise=NOISE, local=None, n=N):
     U, t = map(jnp.asarray, data())
     rows = jnp.arange(CAPACITY) < n
@@ -39,6 +40,7 @@ def model(kernel=Matern(), noise=NOISE, local=None, n=N):
     return gp.condition(kernel, hyper(noise), U, t, rows, nugget, local)
 
 
+@eqx.filter_jit
 def quadratic(in_use=True) -> gp.Local:
     U, t = map(jnp.asarray, data())
     known = jnp.arange(CAPACITY) < N
@@ -47,6 +49,7 @@ def quadratic(in_use=True) -> gp.Local:
     return gp.Local(taylor, t[best], jnp.asarray(in_use))
 
 
+@eqx.filter_jit
 def grown(posterior):
     """With the rows after the first N hallucinated."""
     U, _ = data()
@@ -154,9 +157,9 @@ class TestRowsTakenBack:
         for a, b in zip(
             again.mean_and_std(at), posterior.mean_and_std(at), strict=True
         ):
-            np.testing.assert_allclose(a, b, rtol=1e-12)
+            np.testing.assert_allclose(a, b, rtol=1e-9)
         assert np.array_equal(again.mask, posterior.mask)
-        np.testing.assert_allclose(again.L_inverse, posterior.L_inverse, rtol=1e-12)
+        np.testing.assert_allclose(again.L_inverse, posterior.L_inverse, rtol=1e-9)
 
 
 class TestValuesAtTheTrials:

@@ -123,6 +123,7 @@ class TestScores:
 
 
 class TestThompson:
+    @pytest.mark.slow
     def test_picks_a_point_as_often_as_it_is_the_best(self, x64):
         model, imagined = posterior()
         at = points(5, 2)
@@ -158,6 +159,7 @@ class TestThompson:
 
 
 class TestMaxValueEntropy:
+    @pytest.mark.slow
     def test_is_the_mean_information_over_draws_of_the_maximum(self, x64):
         # An independent estimate: maxima of exact joint draws at the candidates.
         model, imagined = posterior(noise=1e-6)
