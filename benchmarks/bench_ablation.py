@@ -3,6 +3,7 @@
 python benchmarks/bench_ablation.py --quick
 python benchmarks/bench_ablation.py --dims 2 5 10 20 --seeds 20
 python benchmarks/bench_ablation.py --variants n_local kernel --noise 0.1
+python benchmarks/bench_ablation.py --variants n_local --plateaus 4
 """
 
 import contextlib
@@ -124,6 +125,7 @@ def options():
     add("--seeds", type=int, help="instances of each problem (20)")
     add("--trials", type=int, help="trials a study (60)")
     add("--noise", type=float, default=0.0, help="share of the values' spread (0)")
+    add("--plateaus", type=int, default=0, help="levels in a decade of gaps (0: none)")
     add("--variants", nargs="+", help="names, or settings for all of theirs (all)")
     args = parser.parse_args()
     for name, value in (QUICK if args.quick else FULL).items():
@@ -182,7 +184,7 @@ class Course:
     def __init__(self, dim, args):
         from _families import families
 
-        self.dim, self.trials = dim, args.trials
+        self.dim, self.trials, self.plateaus = dim, args.trials, args.plateaus
         self.families = families(dim)
         with jax.enable_x64(True):
             boxes = [(f.problem.lower, f.problem.upper) for f in self.families]
@@ -193,7 +195,8 @@ class Course:
         U = rng.random((*self.shape, RANDOM_STUDIES, args.trials, dim))
         values = self.gaps(U)
         self.noise = args.noise * values.std((2, 3))
-        seen = rng.standard_normal(values.shape) * self.noise[..., None, None] + values
+        seen = rng.standard_normal(values.shape) * self.noise[..., None, None]
+        seen += flattened(values, self.plateaus)
         self.yardstick = np.median(of_best_seen(values, seen), (1, 2))
 
     def gaps(self, U):
@@ -223,7 +226,8 @@ class Course:
                 for p in bases
             ]
             values = jnp.stack([p.value(x) - p.optimum for p in moved])
-            return values[row] + noise * jax.random.normal(key, (), u.dtype)
+            value = flattened(values[row], self.plateaus, jnp)
+            return value + noise * jax.random.normal(key, (), u.dtype)
 
         return func
 
@@ -267,6 +271,14 @@ class Course:
         best = of_best_seen(self.gaps(U.astype(float)), seen)
         gaps = np.stack([best, self.gaps(recommended.astype(float))])
         return np.log10(np.maximum(gaps, FLOOR) / self.yardstick[:, None])
+
+
+def flattened(gaps, plateaus, xp=np):
+    """The gaps in steps, `plateaus` of them in a decade: each at the foot of its own."""
+    if not plateaus:
+        return gaps
+    levels = xp.floor(plateaus * xp.log10(xp.maximum(gaps, FLOOR)))
+    return 10 ** (levels / plateaus)
 
 
 def true_gaps(problem, instances, X):

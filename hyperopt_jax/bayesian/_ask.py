@@ -319,7 +319,8 @@ def _models(
 
     if optimizer.n_local == 0 or codec.is_discrete.all():
         return posterior(None), jnp.asarray(False)
-    uses_local = jnp.exp(hyper.log_noise) < region.MAX_NOISE_VARIANCE
+    has_slope = jnp.exp(hyper.log_noise) < region.MAX_NOISE_VARIANCE
+    uses_local = has_slope & ~so_far.on_plateau
     if optimizer.n_parallel == 1:
         uses_local = uses_local & region.is_local(so_far.failures, optimizer.n_local)
     centre, value = F[so_far.best_row], t[so_far.best_row]

@@ -38,6 +38,7 @@ class Progress(NamedTuple):
     best_row: Int[Array, ""]
     step: Float[Array, ""]
     failures: Int[Array, ""]
+    on_plateau: Bool[Array, ""]
 
 
 def progress(
@@ -47,7 +48,8 @@ def progress(
     count: Int[Array, ""],
 ) -> Progress:
     """The incumbent's row, how far recent improvements moved in any coordinate (faded,
-    the largest counts), and how many trials were told since the last one.
+    the largest counts), how many trials were told since the last one, and whether another
+    point has exactly the incumbent's result: there is no slope to follow on a plateau.
     """
     t = jnp.where(succeeded, t, -jnp.inf)
     rows = jnp.arange(t.shape[0], dtype=jnp.int32)
@@ -62,7 +64,10 @@ def progress(
     move = jnp.max(jnp.abs(U - U[before]), axis=1)
     faded = jnp.max(jnp.where(improves, move * FADING**since, -1.0))
     step = jnp.where(faded < 0, jnp.asarray(FIRST_STEP, U.dtype), faded)
-    return Progress(best_row, step, jnp.maximum(count - 1 - best_row, 0))
+    elsewhere = jnp.any(U - U[best_row][None, :], axis=1)
+    on_plateau = jnp.any(succeeded & (t == t[best_row]) & elsewhere)
+    failures = jnp.maximum(count - 1 - best_row, 0)
+    return Progress(best_row, step, failures, on_plateau)
 
 
 def _over_earlier(values: Array, operation: Any, nothing: float) -> Array:

@@ -159,7 +159,11 @@ def walked(U, results, count):
         best = row
     best = 0 if best is None else best
     step = max(moves, default=float(np.float32(region.FIRST_STEP)))
-    return best, step, max(count - 1 - best, 0)
+    tied = any(
+        result is not None and result == results[best] and tuple(u) != tuple(U[best])
+        for u, result in zip(U, results, strict=True)
+    )
+    return best, step, max(count - 1 - best, 0), tied
 
 
 class TestRegion:
@@ -205,13 +209,21 @@ class TestRegion:
         t = jnp.asarray([9.0 if r is None else r for r in padded])
         ok = jnp.asarray([r is not None for r in padded])
         got = progress(jnp.asarray(U), t, ok, jnp.int32(n + n_pending))
-        best, step, failures = walked(U, padded, n + n_pending)
+        best, step, failures, tied = walked(U, padded, n + n_pending)
         assert (int(got.best_row), int(got.failures)) == (best, failures)
         assert float(got.step) == step
+        assert bool(got.on_plateau) == tied
 
     def test_progress_of_the_smallest_record(self):
         one = jnp.zeros((1, 2)), jnp.zeros(1), jnp.ones(1, bool), jnp.int32(1)
-        assert [float(a) for a in region.progress(*one)] == pytest.approx([0, 0.3, 0])
+        found = [float(a) for a in region.progress(*one)]
+        assert found == pytest.approx([0, 0.3, 0, 0])
+
+    def test_a_repeated_point_is_no_plateau(self):
+        U = jnp.asarray([[0.5, 0.5], [0.2, 0.2], [0.5, 0.5], [0.4, 0.5]])
+        t, ok = jnp.asarray([1.0, -1.0, 1.0, 1.0]), jnp.arange(4) < 3
+        assert not region.progress(U, t, ok, jnp.int32(3)).on_plateau
+        assert region.progress(U, t, ok.at[3].set(True), jnp.int32(4)).on_plateau
 
     def test_progress_needs_no_table_of_pairs(self):
         n = 4096
@@ -225,7 +237,7 @@ class TestRegion:
         widths, here = [], jnp.asarray(True)
         for failures in range(5):
             so_far = region.Progress(
-                jnp.int32(0), jnp.float32(0.1), jnp.int32(failures)
+                jnp.int32(0), jnp.float32(0.1), jnp.int32(failures), jnp.asarray(False)
             )
             low, high = region.box(incumbent, region.reach(so_far, 5, 1), here, codec)
             assert (low >= 0).all()
@@ -284,3 +296,27 @@ def test_noise_switches_it_off():
         assert float(state.log_noise) > jnp.log(region.MAX_NOISE_VARIANCE)
         proposals.append(search.get_next_params(state, KEY))
     np.testing.assert_allclose(proposals[0]["x"], proposals[1]["x"], atol=1e-4)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_plateau_switches_it_off(tied):
+    # Where another point is as good as the best one, there is no slope to follow and
+    # n_local makes no difference.
+    space = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)}
+    X = jax.random.uniform(KEY, (40, 2))
+    order = jnp.argsort(-jnp.sum((X - 0.4) ** 2, axis=1))
+    X = X[order]  # the best one is the last, so that a local trial is next
+    results = -jnp.sum((X - 0.4) ** 2, axis=1)
+    if tied:
+        results = results.at[-2].set(results[-1])
+    proposals = []
+    for n_local in (0, 3):
+        state, search = hj.BayesianSearch.tuned(
+            space, 50, n_parallel=1, n_local=n_local
+        )
+        for rows in (slice(0, 20), slice(20, 40)):
+            state = search.update_state(state, KEY, results[rows], X[rows])
+        assert float(state.log_noise) < jnp.log(region.MAX_NOISE_VARIANCE)
+        proposals.append(search.get_next_params(state, KEY))
+    moved = abs(float(proposals[0]["x"][0] - proposals[1]["x"][0]))
+    assert (moved < 1e-3) == tied
