@@ -50,7 +50,7 @@ def tell(
         )
     status = state.status
     codec = Codec(state.space)
-    if codec.is_discrete.all():
+    if codec.is_discrete.all() and len(X):
         none_left = _went_round(codec, trials, X)
         status = jnp.where(none_left, jnp.int32(Status.EXHAUSTED), status)
     status = jnp.where(had_room, status, jnp.int32(Status.BUFFER_FULL))

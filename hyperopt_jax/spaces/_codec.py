@@ -12,6 +12,7 @@ flattens their pytree:
 For spaces of numbers alone the three have a column a parameter, and features are places.
 """
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -369,7 +370,9 @@ class Codec(eqx.Module):
             if shape:
                 block = block.reshape(n, len(columns), *shape)
             part = over_rows(kind, block)
-            parts.append(part.reshape(n, -1) if part.ndim > 2 else part)
+            if part.ndim > 2:  # not by -1, which has no value where there are no rows
+                part = part.reshape(n, math.prod(part.shape[1:]))
+            parts.append(part)
         return self._in_order(parts, target)
 
     def _in_order(

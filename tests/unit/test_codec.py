@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 
+import hyperopt_jax as hj
 from hyperopt_jax import (
     DiscreteSpace,
     LinearSpace,
@@ -623,3 +624,17 @@ class TestSize:
         assert np.allclose(
             X[:, 0], np.asarray(lows)[:, None] + np.asarray([[0.25, 2.0]])
         )
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [hj.PermutationSpace(3), hj.VectorSpace(hj.LinearSpace(0.0, 1.0), 2)],
+    ids=["permutation", "vector"],
+)
+def test_no_trial_running_yet_is_a_table_without_rows(leaf):
+    state, search = hj.BayesianSearch.tuned({"p": leaf}, n_max=8, n_parallel=1)
+    none = {"p": jnp.zeros((0, *leaf.shape), leaf.dtype)}
+    key = jax.random.key(0)
+    asked = search.get_next_params(state, key, pending=none)
+    assert asked["p"].shape == (1, *leaf.shape)
+    assert int(search.update_state(state, key, [], none).mask.sum()) == 0
