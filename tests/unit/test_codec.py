@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 
-import hyperopt_jax as hj
 from hyperopt_jax import (
+    BayesianSearch,
     DiscreteSpace,
     LinearSpace,
     LogSpace,
@@ -628,11 +628,11 @@ class TestSize:
 
 @pytest.mark.parametrize(
     "leaf",
-    [hj.PermutationSpace(3), hj.VectorSpace(hj.LinearSpace(0.0, 1.0), 2)],
+    [PermutationSpace(3), VectorSpace(LinearSpace(0.0, 1.0), 2)],
     ids=["permutation", "vector"],
 )
 def test_no_trial_running_yet_is_a_table_without_rows(leaf):
-    state, search = hj.BayesianSearch.tuned({"p": leaf}, n_max=8, n_parallel=1)
+    state, search = BayesianSearch.tuned({"p": leaf}, n_max=8, n_parallel=1)
     none = {"p": jnp.zeros((0, *leaf.shape), leaf.dtype)}
     key = jax.random.key(0)
     asked = search.get_next_params(state, key, pending=none)
