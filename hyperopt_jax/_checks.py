@@ -125,3 +125,9 @@ def check_state(optimizer: Any, state: Any, kind: type) -> None:
             f"{type(optimizer).__name__} expected a {kind.__name__}, got a "
             f"{type(state).__name__}; use the state that its own init returned"
         )
+    table, floats = getattr(state, "X", None), jnp.result_type(float)
+    if table is not None and table.dtype != floats:
+        raise StateError(
+            f"expected a state in {floats}, JAX's precision now, got one in "
+            f"{table.dtype}; set jax_enable_x64 as it was when the study began"
+        )

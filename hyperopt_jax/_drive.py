@@ -26,7 +26,7 @@ from hyperopt_jax._evaluate import (
 )
 from hyperopt_jax._progress import report_from_loop
 from hyperopt_jax._quick_compile import can_compile_quickly, compiled_quickly
-from hyperopt_jax.spaces import n_columns, ravel, unravel
+from hyperopt_jax.spaces import Codec, is_constrained, n_columns, ravel, unravel
 
 if TYPE_CHECKING:
     from hyperopt_jax.base import Optimizer, OptimizerState
@@ -86,6 +86,10 @@ def step(
     params = _apart(params)
     outputs = evaluate(func, keys.trials, params)
     results = _apart(as_results(outputs, optimizer.n_parallel))
+    if is_constrained(state.space):
+        # Where the search found no feasible point, whatever the objective says of none.
+        lost = Codec(state.space).is_lost(ravel(state.space, params))
+        results = jnp.where(lost, jnp.nan, results)
     state = optimizer.update_state(state, keys.tell, results, params)
     return _apart(state), params, results
 

@@ -358,7 +358,8 @@ def best_trial(
     Works for every search and for both drivers' histories. Failed trials never win.
 
     Args:
-        params_hist: as `optimize` (a list) or `optimize_scan` (stacked) returned it.
+        params_hist: as `optimize` (a list) or `optimize_scan` (stacked) returned it, or
+            your own list of configurations.
         results_hist: likewise.
         maximize: whether higher results are better.
 
@@ -372,16 +373,7 @@ def best_trial(
     params, result = best_trial(params_hist, results_hist, maximize=False)
     ```
     """
-    in_batches = isinstance(results_hist, (list, tuple))
-    if in_batches and not results_hist:
-        raise ParamsError(
-            "expected the history of at least one trial, got an empty one"
-        )
-    if in_batches:
-        # Batches of other lengths too, as of runs with another n_parallel.
-        results_hist = _joined(*results_hist)
-        params_hist = jax.tree.map(_joined, *params_hist)
-    results_hist = np.asarray(results_hist)
+    params_hist, results_hist = _stacked(params_hist, results_hist)
     shape = results_hist.shape
     leaf_shapes = [np.shape(leaf) for leaf in jax.tree.leaves(params_hist)]
     if any(leaf_shape[: len(shape)] != shape for leaf_shape in leaf_shapes):
@@ -406,8 +398,28 @@ def best_trial(
     return best, result
 
 
-def _joined(*batches: Any) -> np.ndarray:
-    return np.concatenate([np.asarray(batch) for batch in batches])
+def _stacked(params_hist: PyTree, results_hist: Any) -> tuple[PyTree, np.ndarray]:
+    """Histories, maybe in lists of batches or of single trials, as arrays."""
+    in_list = isinstance(results_hist, (list, tuple))
+    if in_list and not results_hist:
+        raise ParamsError(
+            "expected the history of at least one trial, got an empty one"
+        )
+    try:
+        in_batches = in_list and np.ndim(results_hist[0]) > 0
+        one_by_one = isinstance(params_hist, (list, tuple)) and in_list
+        if in_batches or (one_by_one and len(params_hist) == len(results_hist)):
+            # Batches of other lengths too, as of runs with another n_parallel.
+            join = np.concatenate if in_batches else np.stack
+            params_hist = jax.tree.map(lambda *leaves: join(leaves), *params_hist)
+            results_hist = join(results_hist)
+        return params_hist, np.asarray(results_hist, float)
+    except (TypeError, ValueError) as error:
+        raise ParamsError(
+            f"expected params_hist and results_hist as a driver returns them, got a "
+            f"{type(params_hist).__name__} and a {type(results_hist).__name__} that do "
+            f"not fit: {error}"
+        ) from error
 
 
 def _best_of(

@@ -3,7 +3,6 @@
 from typing import Any, Self
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from hyperopt_jax._checks import check_bool, check_int, check_key, check_state
@@ -90,5 +89,4 @@ def _sample(
     optimizer: RandomSearch, state: RandomSearchState, key: PRNGKeyArray
 ) -> Float[Array, "q d"]:
     codec = Codec(state.space)
-    U, found = codec.sample(key, optimizer.n_parallel)
-    return jnp.where(found, codec.decode(U), jnp.nan)
+    return codec.decode_found(*codec.sample(key, optimizer.n_parallel))

@@ -75,11 +75,8 @@ def propose(
     )
     if codec.is_discrete.all():
         U = _never_twice(codec, U, slots, running, count)
-    if not codec.has_constraints:
-        return codec.decode(U)
-    # Nothing feasible was found at all: the status of the study will say so.
-    lost = jnp.isnan(U).any(axis=1, keepdims=True)
-    return jnp.where(lost, jnp.nan, codec.decode(U))
+    # Where nothing feasible was found at all, the status of the study will say so.
+    return codec.decode_found(U, ~jnp.isnan(U).any(axis=1, keepdims=True))
 
 
 def _warm_up(

@@ -17,7 +17,7 @@ from hyperopt_jax.bayesian._state import (
 from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.errors import Status
 from hyperopt_jax.gp import Hyperparameters, fit
-from hyperopt_jax.spaces import Codec, is_constrained
+from hyperopt_jax.spaces import Codec
 
 if TYPE_CHECKING:
     from hyperopt_jax.bayesian._search import BayesianSearch
@@ -36,9 +36,10 @@ def tell(
     X: Float[Array, "q d"],
 ) -> BayesianSearchState:
     """The state with a batch added and the hyperparameters tuned."""
-    # Where no feasible point was found, NaN was proposed and nothing evaluated.
-    lost = jnp.isnan(X).any(axis=1) if is_constrained(state.space) else None
-    if lost is not None:
+    codec, lost = Codec(state.space), None
+    if codec.has_constraints:
+        # Whatever an objective says of what is no point.
+        lost = codec.is_lost(X)
         results = jnp.where(lost, jnp.nan, results)
     trials, had_room = history.append(state.trials, X, results)
     hyper = state.hyper
@@ -49,7 +50,6 @@ def tell(
             lambda: hyper,
         )
     status = state.status
-    codec = Codec(state.space)
     if codec.is_discrete.all() and len(X):
         none_left = _went_round(codec, trials, X)
         status = jnp.where(none_left, jnp.int32(Status.EXHAUSTED), status)

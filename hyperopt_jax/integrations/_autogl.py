@@ -394,9 +394,16 @@ def _values(own: Space) -> list[Any]:
     return [decode_choices(own, value) for value in np.asarray(own.points())]
 
 
-def _decoded(space: PyTree, lists: dict[str, _List], params: PyTree) -> dict[str, Any]:
+def _decoded(space: PyTree, lists: dict[str, _List], params: PyTree) -> Any:
+    plain = decode_choices(space, params)
+    if isinstance(plain, list):
+        return [_with_lists(flat, lists) for flat in plain]
+    return _with_lists(plain, lists)
+
+
+def _with_lists(flat: dict[str, Any], lists: dict[str, _List]) -> dict[str, Any]:
+    """One plain configuration with its lists put together."""
     # Every entry that is kept is active, so the others may be missing.
-    flat = decode_choices(space, params)
     result = {name: value for name, value in flat.items() if not _is_entry(name, lists)}
     for name, item in lists.items():
         count = _count(name, item, [result[parent] for parent in item.parents])

@@ -30,6 +30,7 @@ from hyperopt_jax.spaces import (
 )
 from hyperopt_jax.spaces._layout import Layout, Literal, full_layout
 from hyperopt_jax.spaces._operations import own_names
+from hyperopt_jax.spaces._vector import entry_of
 
 SIGNS = {
     "<": "ForbiddenLessThan",
@@ -110,8 +111,7 @@ def _legal_starts(space: PyTree, flat: Layout) -> list[list[dict[str, Any]]]:
 
 def _start(space: Space, number: Any) -> dict[str, Any]:
     """A number in the parameters as the default of a hyperparameter."""
-    while isinstance(space, VectorSpace):
-        space = space.space
+    space = entry_of(space)
     if isinstance(space, FINITE):
         return {"default_value": _listed(space, number)}
     if not isinstance(space, LinearSpace):
@@ -192,14 +192,20 @@ def _interval(library: Any, flat: Layout, parent: Any, child: Any, x: Literal) -
     own: Any = flat.leaves[x.parent].space
     if isinstance(own, FINITE):
         return _among(library, own, parent, child, x)
+    first, last = float(own.lower_bound), float(own.upper_bound)
+    low, high = max(x.low, first), min(x.high, last)
+    if whole:
+        low, high = math.ceil(low), math.floor(high)
+    if low > high:
+        raise _passed(parent.name, "none")
     parts = []
     # An end that every value passes is no condition.
-    if x.low > float(own.lower_bound):
-        low = math.ceil(x.low) - 1 if whole else float(np.nextafter(x.low, -np.inf))
-        parts.append(library.GreaterThanCondition(child, parent, low))
-    if x.high < float(own.upper_bound):
-        high = math.floor(x.high) + 1 if whole else float(np.nextafter(x.high, np.inf))
-        parts.append(library.LessThanCondition(child, parent, high))
+    if low > first:
+        below = low - 1 if whole else float(np.nextafter(low, -np.inf))
+        parts.append(library.GreaterThanCondition(child, parent, below))
+    if high < last:
+        above = high + 1 if whole else float(np.nextafter(high, np.inf))
+        parts.append(library.LessThanCondition(child, parent, above))
     if not parts:
         raise _passed(parent.name, "all")
     return parts[0] if len(parts) == 1 else library.AndConjunction(*parts)

@@ -1,4 +1,4 @@
-"""Checks that the bounded kinds share."""
+"""Bounds: the checks that the bounded kinds share, and what bounds any kind has."""
 
 from typing import Any
 
@@ -9,6 +9,8 @@ from jaxtyping import Array, Float
 
 from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import SpaceError
+from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._vector import entry_of
 
 
 def as_bound(kind: str, name: str, value: Any) -> Float[Array, ""]:
@@ -119,3 +121,17 @@ def as_datatype(kind: str, datatype: Any) -> jnp.dtype:
             f"enable x64 or pass a narrower one"
         )
     return dtype
+
+
+def ends_of(space: Space) -> tuple[Any, Any]:
+    """The smallest and the largest number of a value; infinite where there is none."""
+    # The plain dict of fields: this runs in every update, and a module's attributes are
+    # slow to get.
+    fields = vars(entry_of(space))
+    if "lower_bound" in fields:
+        return fields["lower_bound"], fields["upper_bound"]
+    if "values" in fields:
+        return fields["values"].min(), fields["values"].max()
+    if "choices" in fields:
+        return 0, len(fields["choices"]) - 1
+    return -np.inf, np.inf

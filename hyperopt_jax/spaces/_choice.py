@@ -250,9 +250,3 @@ def _look_up(choices: Objects, index: Any) -> Any:
             f"{choices!r}, got {index}"
         )
     return choices[int(index)]
-
-
-def choices_of(space: Any) -> Objects | None:
-    """The choices of a space that has some, vectors of them included; else None."""
-    inner = getattr(space, "space", space)
-    return inner.choices if isinstance(inner, OrdinalSpace) else None

@@ -25,6 +25,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 from hyperopt_jax.spaces import _feasible
 from hyperopt_jax.spaces._activity import Activity
 from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._bounds import ends_of
 from hyperopt_jax.spaces._layout import (
     Rule,
     columns_of,
@@ -125,6 +126,33 @@ class Codec(eqx.Module):
             lambda space, u: space.decode(u).astype(_float()), U, "places", "values"
         )
 
+    def decode_found(
+        self, U: Float[Array, "n d"], found: Bool[Array, "..."]
+    ) -> Float[Array, "n c"]:
+        """Values of the points `U`; rows that are lost where none was `found`.
+
+        A lost row holds NaN, and the smallest integer in place of a whole number: NaN
+        would become 0 there, which looks like a value. Truth values and integers of
+        fewer than 32 bits have no number to spare.
+        """
+        X = self.decode(U)
+        if not self.has_constraints:
+            return X
+        return jnp.where(found, X, jnp.asarray(self._lost_row(), X.dtype))
+
+    def is_lost(self, X: Float[Array, "n c"]) -> Bool[Array, " n"]:
+        """Which rows `decode_found` returned because no feasible point was found."""
+        lost_row = jnp.asarray(self._lost_row(), X.dtype)
+        return jnp.any(jnp.isnan(X) | (lost_row[None, :] == X), axis=1)
+
+    def _lost_row(self) -> np.ndarray:
+        row = np.full(self.n_columns, np.nan)
+        for kind, columns in zip(self.kinds, self.columns, strict=True):
+            is_integer = jnp.issubdtype(kind.dtype, jnp.signedinteger)
+            if is_integer and kind.dtype.itemsize >= 4:
+                row[self._of_leaves(columns, "values")] = np.iinfo(np.int32).min
+        return row
+
     def nth(self, indices: Float[Array, "n l"]) -> Float[Array, "n c"]:
         """The values with these indices in rising order, in an all-discrete space."""
         return self._by_kind(
@@ -132,8 +160,11 @@ class Codec(eqx.Module):
         )
 
     def encode(self, X: Float[Array, "n c"]) -> Float[Array, "n d"]:
-        """Where the values `X` lie in the unit cube; inactive ones in its middle."""
-        U = self._encode(X)
+        """Where the values `X` lie in the unit cube; inactive ones in its middle.
+
+        Numbers from outside their bounds lie where the nearest bound does.
+        """
+        U = self._by_kind(_encode_inside, X, "values", "places")
         if self.activity is None:
             return U
         active = self._active_values(X)
@@ -384,6 +415,12 @@ class Codec(eqx.Module):
         leaves = [leaf for columns in self.columns for leaf in columns]
         order = np.argsort(self._of_leaves(leaves, table))
         return jnp.concatenate(parts, axis=-1)[..., order]
+
+
+def _encode_inside(space: Space, value: Float[Array, "..."]) -> Float[Array, "..."]:
+    low, high = (jnp.asarray(end).astype(value.dtype) for end in ends_of(space))
+    # Not their places: many a place is the logarithm of something that must be positive.
+    return space.encode(jnp.clip(value, low, high))
 
 
 def _shape_in(kind: Space, table: str) -> tuple[int, ...]:

@@ -122,7 +122,9 @@ def _written(node: Any) -> Any:
     if type(node) is list:
         return [_written(item) for item in node]
     if isinstance(node, (jax.Array, np.ndarray)):
-        return {"array": np.asarray(node).tolist(), "dtype": str(node.dtype)}
+        library = "array" if isinstance(node, jax.Array) else "numpy"
+        numbers = _written(np.asarray(node).tolist())
+        return {library: numbers, "dtype": str(node.dtype)}
     if isinstance(node, np.generic):
         return node.item()
     # Of these types and not of ones made from them, which would come back as others.
@@ -202,6 +204,8 @@ def _read(data: Any, names: Names) -> Any:
         return tuple(_read(item, names) for item in data["tuple"])
     if "array" in data:
         return jnp.asarray(data["array"], data["dtype"])
+    if "numpy" in data:
+        return np.asarray(_read(data["numpy"], names), data["dtype"])
     if "name" in data:
         return _named(data["name"], names)
     raise SpaceError(f"expected a space in JSON, got {data!r}")

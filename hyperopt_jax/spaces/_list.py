@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces._base import CompositeSpace, Space
 from hyperopt_jax.spaces._enumerate import check_count
-from hyperopt_jax.spaces._layout import Literal, Walk
+from hyperopt_jax.spaces._layout import Literal, Walk, is_searched
 from hyperopt_jax.spaces._qlinear import QLinearSpace
 from hyperopt_jax.spaces._vector import VectorSpace
 
@@ -46,18 +46,22 @@ class ListSpace(CompositeSpace):
 
     def __init__(self, space: PyTree, max_length: int, min_length: int = 1):
         leaves = jax.tree.leaves(space, is_leaf=_is_leaf)
-        if not leaves or not all(isinstance(leaf, Space) for leaf in leaves):
+        if not leaves or not all(
+            isinstance(leaf, Space) and is_searched(leaf) for leaf in leaves
+        ):
             raise SpaceError(
-                f"expected plain spaces for the entries of a ListSpace, got {space!r}"
+                f"expected plain spaces with something to search for the entries of a "
+                f"ListSpace, got {space!r}; a constant stands beside the list"
             )
-        whole = isinstance(max_length, int) and isinstance(min_length, int)
+        lengths = max_length, min_length
+        whole = all(type(n) is int or isinstance(n, np.integer) for n in lengths)
         if not whole or not 0 <= min_length < max_length:
             raise SpaceError(
                 f"expected ListSpace with 0 <= min_length < max_length, got "
                 f"{min_length!r} and {max_length!r}; use VectorSpace for a fixed length"
             )
         self.space = space
-        self.max_length, self.min_length = max_length, min_length
+        self.max_length, self.min_length = map(int, lengths)
 
     @property
     def length(self) -> QLinearSpace:

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
+
+from hyperopt_jax._checks import is_concrete
 
 
 class Objects:
@@ -51,7 +54,7 @@ def same(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b):
         return False
-    if isinstance(a, np.ndarray):
+    if isinstance(a, (np.ndarray, jax.Array)) and is_concrete(a, b):
         return a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from hyperopt_jax._checks import check_int, is_concrete
+from hyperopt_jax._checks import check_int, check_key, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces._base import CompositeSpace
 from hyperopt_jax.spaces._checked import check_leaves, check_space
@@ -33,6 +33,7 @@ def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
 
     Raises:
         SpaceError: a space that cannot be searched.
+        ParamsError: no key.
         SettingError: `n` < 1.
 
     ```python
@@ -42,14 +43,14 @@ def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
     ```
     """
     check_space(space)
+    check_key(key)
     return unravel(space, _sample(space, key, check_int("n", n, 1)))
 
 
 @eqx.filter_jit
 def _sample(space: PyTree, key: PRNGKeyArray, n: int) -> Float[Array, "n c"]:
     codec = Codec(space)
-    U, found = codec.sample(key, n)
-    return jnp.where(found, codec.decode(U), jnp.nan)
+    return codec.decode_found(*codec.sample(key, n))
 
 
 def encode(space: PyTree, params: PyTree) -> Float[Array, "n d"]:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._choice import OrdinalSpace
 from hyperopt_jax.spaces._codec import Codec
@@ -15,7 +16,7 @@ from hyperopt_jax.spaces._dependent import DependentSpace
 from hyperopt_jax.spaces._fixed import FixedSpace
 from hyperopt_jax.spaces._list import ListSpace
 from hyperopt_jax.spaces._tables import ravel
-from hyperopt_jax.spaces._vector import VectorSpace
+from hyperopt_jax.spaces._vector import entry_of
 
 
 def as_plain(space: PyTree, params: PyTree) -> Any:
@@ -25,7 +26,7 @@ def as_plain(space: PyTree, params: PyTree) -> Any:
     if isinstance(space, ConstrainedSpace):
         return as_plain(space.space, params)
     if isinstance(space, ConditionalSpace):
-        name = space.names[int(params[space.choice_name])]
+        name = space.choice.value(int(params[space.choice_name]))
         chosen = as_plain(space.branches[name], params[name])
         return {space.choice_name: name, name: chosen}
     if isinstance(space, ListSpace):
@@ -41,9 +42,7 @@ def as_plain(space: PyTree, params: PyTree) -> Any:
 def _value(space: Space, value: Any) -> Any:
     if isinstance(space, FixedSpace):
         return space.constant if len(space.objects) else _number(value)
-    entry = space
-    while isinstance(entry, VectorSpace):
-        entry = entry.space
+    entry = entry_of(space)
     if isinstance(entry, OrdinalSpace):
         return entry.value(int(value) if entry is space else np.asarray(value))
     return _number(value)
@@ -56,9 +55,15 @@ def _number(value: Any) -> Any:
 
 def _entries(space: ListSpace, params: PyTree) -> list[Any]:
     """The entries of a list that count, one after the other."""
+    length = int(params["length"])
+    if not space.min_length <= length <= space.max_length:
+        raise ParamsError(
+            f"expected a length of {space.min_length} to {space.max_length} for a "
+            f"ListSpace, got {length}"
+        )
     return [
         as_plain(space.space, jax.tree.map(lambda leaf, i=i: leaf[i], params["values"]))
-        for i in range(int(params["length"]))
+        for i in range(length)
     ]
 
 

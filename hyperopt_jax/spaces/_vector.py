@@ -128,3 +128,10 @@ class VectorSpace(Space):
     ) -> Any:
         """`function` on each of the entries, which have the shape `inner`."""
         return jax.vmap(function)(array.reshape(self._n, *inner)).reshape(shape)
+
+
+def entry_of(space: Space) -> Space:
+    """The space of the entries of an array, or of an array of arrays; else the space."""
+    while isinstance(space, VectorSpace):
+        space = vars(space)["space"]
+    return space

@@ -146,3 +146,52 @@ def test_an_empty_feasible_set_behind_traced_bounds_is_a_status():
     assert bool(jnp.isnan(x[1]).all())
     assert failed.sum(axis=1).tolist() == [0, 2]  # whatever a constant objective says
     assert "two million samples" in Status.INFEASIBLE.sentence
+
+
+WHOLE = {
+    "whole": lambda high: hj.QLinearSpace(0, high),
+    "logarithmic": lambda high: hj.QLogSpace(1, high),
+    "array": lambda high: hj.VectorSpace(hj.QLinearSpace(0, high), 2),
+}
+
+
+@pytest.mark.parametrize("start", ["random", "bayesian"])
+@pytest.mark.parametrize("kind", WHOLE)
+def test_whole_numbers_that_cannot_be_feasible_are_no_trials(kind, start):
+    """An integer holds no NaN: 0 would be evaluated, and count as a success."""
+
+    def study(high):
+        space = hj.ConstrainedSpace(
+            {"a": WHOLE[kind](high), "b": hj.QLinearSpace(0, high)},
+            lambda p: jnp.sum(p["a"]) + p["b"] >= 11,
+        )
+        if start == "random":
+            state, search = hj.RandomSearch.init(space)
+        else:
+            state, search = hj.BayesianSearch.tuned(space, 4, n_parallel=1, **zoo.FAST)
+        _, history = search.optimize_scan(state, KEY, lambda key, p: 1.0, 3)
+        return history, getattr(state, "status", None)
+
+    (params, results), _ = eqx.filter_jit(eqx.filter_vmap(study))(
+        jnp.asarray([2.0, 9.0])
+    )
+    assert jnp.isnan(results[0]).all()
+    assert (params["b"][0] == jnp.iinfo(jnp.int32).min).all()
+    assert (results[1] == 1.0).all()
+    assert (params["b"][1] >= 0).all()
+
+
+def test_whole_numbers_told_without_a_driver_are_lost_too():
+    @jax.jit
+    def study(high):
+        space = hj.ConstrainedSpace(
+            {"a": hj.QLinearSpace(0, high)}, lambda p: p["a"] >= 8
+        )
+        state, search = hj.BayesianSearch.tuned(space, 4, n_parallel=1, **zoo.FAST)
+        params = search.get_next_params(state, KEY)
+        return search.update_state(state, KEY, jnp.ones(1), params)
+
+    state = study(3.0)
+    assert Status(int(state.status)) == Status.INFEASIBLE
+    assert state.failed.tolist() == [True, False, False, False]
+    assert Status(int(study(9.0).status)) == Status.OK

@@ -182,6 +182,37 @@ def test_values_from_outside_the_bounds_are_told_with_a_warning():
     assert bool(jnp.isfinite(search.get_next_params(state, KEY)["x"]).all())
 
 
+BEYOND = {
+    "log": (hj.LogSpace(1e-3, 1.0), -1.0, 1e-3),
+    "log steps": (hj.LogSpace(1e-3, 1.0, step=1e-3), 0.0, 1e-3),
+    "whole log": (hj.QLogSpace(1, 64), -3.0, 1.0),
+    "log normal": (hj.LogNormalSpace(1e-3, 10.0, 1e-6, 1.0), -1.0, 1e-6),
+    "reverse log": (hj.ReverseLogSpace(0.5, 0.999), 1.2, 0.999),
+    "logit low": (hj.LogitSpace(0.1, 0.9), -1.0, 0.1),
+    "logit high": (hj.LogitSpace(0.1, 0.9), 1.5, 0.9),
+    "linear": (hj.LinearSpace(0.0, 1.0), 7.0, 1.0),
+    "whole": (hj.QLinearSpace(0, 5), -2.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_the_model_takes_values_from_outside_for_the_nearest_inside(name):
+    """Also those of which the place in the cube would be no number."""
+    own, beyond, nearest = BEYOND[name]
+    space = {"x": hj.VectorSpace(own, 2)}
+    middle = float(own.decode(jnp.asarray(0.4)))
+    told = [[[beyond, middle]], [[nearest, middle]]]
+    places = [spaces.encode(space, {"x": jnp.asarray(X)}) for X in told]
+    np.testing.assert_allclose(*places, atol=1e-6)
+
+
+def test_a_state_of_another_precision_is_refused(x64):
+    with jax.enable_x64(False):
+        state, search = study(UNIT, 8)
+    with pytest.raises(StateError, match="float64, JAX's precision now"):
+        search.optimize(state, KEY, lambda key, p: p["x"])
+
+
 def test_there_is_no_such_warning_in_a_trace():
     state, search = study(UNIT, 8, n_hparam_steps=0)
     table = jnp.full((3, 1), 7.0)

@@ -176,3 +176,14 @@ def test_best_trial_takes_the_histories_of_one_run():
     assert (float(best["x"]), result) == (2.0, 7.0)
     with pytest.raises(ParamsError, match=r"one run, got results of shape \(4,\)"):
         hj.best_trial({"x": jnp.zeros(3)}, jnp.zeros(4))
+
+
+def test_best_trial_takes_lists_of_your_own():
+    one_by_one = [{"x": 1, "w": np.array([1, 2])}, {"x": 2, "w": np.array([3, 4])}]
+    stacked = {"x": np.array([1, 2]), "w": np.array([[1, 2], [3, 4]])}
+    for params in (one_by_one, stacked):
+        best, result = hj.best_trial(params, [1.0, 2.0])
+        assert (int(best["x"]), best["w"].tolist(), result) == (2, [3, 4], 2.0)
+    for params in ({"x": [1, 2]}, [{"x": 1}, {"y": 2}, {"x": 3}]):
+        with pytest.raises(ParamsError, match="params_hist and results_hist"):
+            hj.best_trial(params, [1, 2, 3])

@@ -327,6 +327,7 @@ class TestAutoGL:
         imported = from_autogl(self.CONFIG)
         params = spaces.sample(imported.space, KEY, 40)
         mask = spaces.active(imported.space, params)
+        configs = imported.decode(params)
         for row in range(40):
             one = jax.tree.map(lambda leaf, row=row: leaf[row], params)
             config = imported.decode(one)
@@ -341,6 +342,7 @@ class TestAutoGL:
             assert config["act"] in ("a", None)
             assert config["seed"] == 3
             assert all(8 <= h <= 64 for h in config["hidden"])
+            assert config == configs[row]
 
     @pytest.mark.parametrize(
         ("n", "length", "longest"),
@@ -720,6 +722,21 @@ class TestConfigSpace:
             wrong = DependentSpace(space.space, {"x": nothing})
             with pytest.raises(SpaceError, match="some values of 'p' pass"):
                 to_configspace(wrong)
+
+    @pytest.mark.parametrize(
+        "parent", [LinearSpace(1, 9), QLinearSpace(1, 9)], ids=["float", "whole"]
+    )
+    @pytest.mark.parametrize(
+        "ends", [(None, 0.5), (20, None), (4.2, 4.1), (0, 10)], ids=str
+    )
+    def test_an_interval_of_a_range_that_decides_nothing(self, parent, ends):
+        pytest.importorskip("ConfigSpace")
+        space = DependentSpace(
+            {"p": parent, "x": LinearSpace(0.0, 1.0)},
+            {"x": Condition("p", low=ends[0], high=ends[1])},
+        )
+        with pytest.raises(SpaceError, match="some values of 'p' pass"):
+            to_configspace(space)
 
     def test_a_condition_on_a_listed_float_goes_out(self):
         pytest.importorskip("ConfigSpace")

@@ -49,6 +49,28 @@ def test_ends_of_the_float_range():
     assert outside(space, np.float32([[3.4e38], [-3.4e38]])) == {}
 
 
+def test_arrays_of_arrays_have_the_bounds_of_their_entries():
+    space = {"v": hj.VectorSpace(hj.VectorSpace(hj.LinearSpace(0.0, 1.0), 2), 2)}
+    assert outside(space, np.float32([[0, 1, 0.5, 1], [2, 0, 0, -3]])) == {"v": 2}
+
+
+def test_orders_subsets_and_weights_are_looked_at_whole():
+    space = {
+        "order": hj.PermutationSpace(3),
+        "subset": hj.SubsetSpace(4, 2),
+        "two": hj.VectorSpace(hj.SimplexSpace(2), 2),
+    }
+    good = [2, 0, 1, 1, 3, 0.25, 0.75, 0.5, 0.5]
+    bad = [2, 2, 1, 3, 1, 0.25, 0.75, 0.5, 0.6]
+    assert outside(space, np.float32([good, good])) == {}
+    assert outside(space, np.float32([good, bad])) == {
+        "order": 1,
+        "subset": 1,
+        "two": 1,
+    }
+    assert outside(space, np.float32([good])[:0]) == {}
+
+
 def test_what_is_not_active_may_be_anything():
     space = hj.ConditionalSpace({"a": hj.LinearSpace(0.0, 1.0), "b": {}})
     for choice, counts in ((0, {"a": 1}), (1, {})):

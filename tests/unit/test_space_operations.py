@@ -228,6 +228,27 @@ def test_inactive_constants_are_left_out_of_plain_configurations():
     assert spaces.decode_choices(space, {"k": 1, "c": 3}) == {"k": "b", "c": 3}
 
 
+def test_indices_that_the_space_does_not_have_are_no_configuration():
+    space = {
+        "m": ConditionalSpace({"a": LinearSpace(0.0, 1.0), "b": {}}),
+        "l": ListSpace(QLinearSpace(0, 9), np.int64(2)),
+    }
+    good = {"m": {"choice": 0, "a": 0.5, "b": {}}, "l": {"length": 2, "values": [1, 2]}}
+    params = jax.tree.map(np.asarray, good, is_leaf=lambda node: type(node) is list)
+    assert spaces.decode_choices(space, params)["l"] == [1, 2]
+    for change, message in (
+        ({"m": params["m"] | {"choice": np.asarray(2)}}, "index of 0 to 1"),
+        ({"l": params["l"] | {"length": np.asarray(3)}}, "length of 1 to 2"),
+    ):
+        with pytest.raises(ParamsError, match=message):
+            spaces.decode_choices(space, params | change)
+
+
+def test_sampling_wants_a_key():
+    with pytest.raises(ParamsError, match="one key"):
+        spaces.sample(LinearSpace(0.0, 1.0), 3, 2)
+
+
 def test_choices_of_nested_vectors_come_back():
     space = {"v": VectorSpace(VectorSpace(ChoiceSpace(["a", "b"]), 2), 2)}
     plain = spaces.decode_choices(space, {"v": jnp.array([[0, 1], [1, 1]])})
@@ -264,6 +285,14 @@ class TestJson:
     def test_numbers_of_numpy_come_back_as_equal_ones(self):
         space = ChoiceSpace([np.float64(0.1), np.int32(3), np.bool_(True)])
         assert spaces.from_json(spaces.to_json(space)) == space
+
+    def test_arrays_come_back_as_what_they_were(self):
+        arrays = [np.array([1, 2**40]), np.array([["a", "bc"]]), jnp.array([0.5, 1.5])]
+        space = ChoiceSpace(arrays)
+        back = spaces.from_json(spaces.to_json(space))
+        assert back == space
+        for array, own in zip(back.choices, arrays, strict=True):
+            assert (type(array), array.dtype) == (type(own), own.dtype)
 
     @pytest.mark.parametrize("name", sorted(zoo.SPACES))
     def test_every_kind_comes_back_equal(self, name):

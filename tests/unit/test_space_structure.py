@@ -421,6 +421,8 @@ class TestConstraints:
                 lambda s: ListSpace({"a": ConditionalSpace({"b": {}})}, 2),
                 "plain spaces",
             ),
+            (lambda s: ListSpace({"a": FixedSpace(1)}, 2), "beside the list"),
+            (lambda s: ListSpace(s, True, False), "min_length < max_length"),
             (lambda s: DependentSpace(s, {"z": Condition("x", low=0)}), "'z'"),
             (lambda s: DependentSpace(s, {"y": Condition("z", low=0)}), "'z'"),
             (lambda s: DependentSpace(s, {"x": Condition("x", low=0)}), "circle"),
