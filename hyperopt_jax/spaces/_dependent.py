@@ -19,6 +19,9 @@ from hyperopt_jax.spaces._objects import Objects
 
 Test = tuple[str, Objects | None, float, float]
 
+# A number so many roundings from one that is proposed stands for it: 0.7 for 7 * 0.1.
+DIGITS = 4
+
 
 class Condition(eqx.Module):
     """When a parameter of a `DependentSpace` is active.
@@ -228,7 +231,7 @@ def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
             f"choices, got {space!r}"
         )
     if values is None:
-        return [Literal(leaf, low, high)]
+        return [_literal(space, leaf, low, high)]
     if isinstance(space, OrdinalSpace):
         try:
             numbers = [float(space.index(value)) for value in values]
@@ -240,7 +243,26 @@ def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
                 f"expected values that {parent!r} can have, got {values!r}"
             )
         numbers = [float(value) for value in values]
-    return [Literal(leaf, number, number) for number in numbers]
+    return [_literal(space, leaf, number, number) for number in numbers]
+
+
+def _literal(space: Space, leaf: int, low: float, high: float) -> Literal:
+    """An interval of a parent, a few digits wider where its steps are traced.
+
+    Concrete conditions are written in the numbers that are proposed (`_as_proposed`).
+    """
+    if is_concrete(space) or not _has_float_steps(space):
+        return Literal(leaf, low, high)
+    apart = DIGITS * float(jnp.finfo(space.dtype).eps)
+    low, high = (
+        end + sign * apart * abs(end) if np.isfinite(end) else end
+        for end, sign in ((low, -1), (high, 1))
+    )
+    return Literal(leaf, low, high)
+
+
+def _has_float_steps(space: Space) -> bool:
+    return space.is_discrete and jnp.issubdtype(space.dtype, jnp.floating)
 
 
 def _has(space: Space, value: Any) -> bool:
@@ -264,10 +286,10 @@ def _as_proposed(space: Any, test: Test) -> Test:
         return test
     if values is not None:
         return parent, Objects(_moved(space, value) for value in values), low, high
-    if not (space.is_discrete and jnp.issubdtype(space.dtype, jnp.floating)):
+    if not _has_float_steps(space):
         return test
     near = [_moved(space, end) if np.isfinite(end) else end for end in (low, high)]
-    apart = 4 * float(jnp.finfo(space.dtype).eps)
+    apart = DIGITS * float(jnp.finfo(space.dtype).eps)
     low, high = (
         n if abs(n - end) <= apart * abs(end) else end
         for n, end in zip(near, (low, high), strict=True)

@@ -28,8 +28,10 @@ from hyperopt_jax.spaces import (
     QLinearSpace,
     QLogSpace,
     VectorSpace,
+    active,
     all_points,
     check_space,
+    decode,
     enumerate_space,
     given_points,
     n_points,
@@ -308,6 +310,28 @@ class TestConditionsOnNumbers:
         )
         params = jax.jit(lambda key: sample(space, key, 50))(jax.random.key(0))
         np.testing.assert_array_equal(params["n"] == 2, params["b"] != 5.5)
+
+    @pytest.mark.parametrize("ends", [None, (0.15, 0.67)], ids=["values", "interval"])
+    def test_steps_with_traced_bounds_hold_as_they_are_written(self, ends):
+        """A third of the multiples of 0.01 are not what one writes, to the last digit."""
+        written = np.round(0.01 * np.arange(1, 100, 2), 2)
+        if ends is None:
+            condition, chosen = Condition("a", is_in=written), written
+        else:
+            condition = Condition("a", low=ends[0], high=ends[1])
+            chosen = np.round(0.01 * np.arange(15, 68), 2)
+
+        def proposed(high):
+            space = DependentSpace(
+                {"a": LinearSpace(0.0, high, step=0.01), "b": LinearSpace(0.0, 1.0)},
+                {"b": condition},
+            )
+            U = np.stack([(np.arange(100) + 0.5) / 100, np.full(100, 0.1)], axis=1)
+            params = decode(space, U)
+            return params["a"], active(space, params)["b"]
+
+        a, is_active = jax.jit(proposed)(0.99)
+        np.testing.assert_allclose(a[is_active], chosen, atol=1e-6)
 
     def test_a_value_between_two_steps_is_refused(self):
         with pytest.raises(SpaceError, match="can have"):
