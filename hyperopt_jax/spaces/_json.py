@@ -33,7 +33,8 @@ def to_json(space: PyTree, indent: int | None = None) -> str:
 
     Raises:
         SpaceError: something without a JSON form or an importable name (a lambda, an
-            object of your own), another container, or traced bounds.
+            object of your own), another container, traced bounds, or a kind of your own
+            that does not keep an argument of its constructor in a field of that name.
 
     ```python
     from hyperopt_jax import spaces
@@ -142,9 +143,14 @@ def _arguments(node: Any) -> dict[str, Any]:
         if hasattr(node, "length") and "shape" in _parameters(type(node))
         else {}
     )
-    arguments = {}
+    arguments, missing = {}, object()
     for name in _parameters(type(node)):
-        value = getattr(node, renamed.get(name, name))
+        value = getattr(node, renamed.get(name, name), missing)
+        if value is missing:
+            raise SpaceError(
+                f"expected a field {name!r} in {type(node).__name__}, as each argument of "
+                f"its constructor needs for to_json; keep the argument under its name"
+            )
         if value is not None:
             arguments[name] = _written(_as_plain(value))
     return arguments

@@ -330,6 +330,14 @@ class TestJson:
         with pytest.raises(SpaceError, match=message):
             spaces.to_json(make())
 
+    def test_a_kind_that_forgets_an_argument_is_refused(self):
+        class Forgetful(LinearSpace):
+            def __init__(self, width):
+                super().__init__(0.0, width)
+
+        with pytest.raises(SpaceError, match="a field 'width' in Forgetful"):
+            spaces.to_json(Forgetful(2.0))
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
