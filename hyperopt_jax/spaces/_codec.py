@@ -129,29 +129,15 @@ class Codec(eqx.Module):
     def decode_found(
         self, U: Float[Array, "n d"], found: Bool[Array, "..."]
     ) -> Float[Array, "n c"]:
-        """Values of the points `U`; rows that are lost where none was `found`.
-
-        A lost row holds NaN, and the smallest integer in place of a whole number: NaN
-        would become 0 there, which looks like a value. Truth values and integers of
-        fewer than 32 bits have no number to spare.
-        """
+        """Values of the points `U`, and what marks rows as lost where none was `found`."""
         X = self.decode(U)
-        if not self.has_constraints:
+        if not self.rules:
             return X
-        return jnp.where(found, X, jnp.asarray(self._lost_row(), X.dtype))
+        return jnp.where(found, X, jnp.asarray(_feasible.marks(self), X.dtype))
 
     def is_lost(self, X: Float[Array, "n c"]) -> Bool[Array, " n"]:
         """Which rows `decode_found` returned because no feasible point was found."""
-        lost_row = jnp.asarray(self._lost_row(), X.dtype)
-        return jnp.any(jnp.isnan(X) | (lost_row[None, :] == X), axis=1)
-
-    def _lost_row(self) -> np.ndarray:
-        row = np.full(self.n_columns, np.nan)
-        for kind, columns in zip(self.kinds, self.columns, strict=True):
-            is_integer = jnp.issubdtype(kind.dtype, jnp.signedinteger)
-            if is_integer and kind.dtype.itemsize >= 4:
-                row[self._of_leaves(columns, "values")] = np.iinfo(np.int32).min
-        return row
+        return _feasible.lost(self, X)
 
     def nth(self, indices: Float[Array, "n l"]) -> Float[Array, "n c"]:
         """The values with these indices in rising order, in an all-discrete space."""

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hyperopt_jax._numerics import hashed_uniform, matmul
 from hyperopt_jax.errors import SpaceError
-from hyperopt_jax.spaces._layout import Rule
+from hyperopt_jax.spaces._layout import Rule, columns_of
 from hyperopt_jax.spaces._tables import unravel
 
 if TYPE_CHECKING:
@@ -91,6 +91,33 @@ def pulled_back(
     way, X = codec.snapped(way.reshape(-1, start.shape[1]))
     back = jnp.tile(start, (len(STEPS_BACK), 1))
     return jnp.where(codec.is_allowed(X)[:, None], way, back)
+
+
+def marks(codec: "Codec") -> np.ndarray:
+    """What a row holds, column by column, for which no feasible point was found.
+
+    NaN, and the smallest integer in place of a whole number: NaN would become 0 there,
+    which looks like a value. Truth values and shorter integers have nothing to spare.
+    """
+    row = np.full(codec.n_columns, np.nan)
+    for kind, leaves in zip(codec.kinds, codec.columns, strict=True):
+        if _is_long_integer(kind.dtype):
+            row[columns_of(leaves, codec.widths["values"])] = np.iinfo(np.int32).min
+    return row
+
+
+def lost(codec: "Codec", X: Float[Array, "n c"]) -> Bool[Array, " n"]:
+    """Which rows of values, as an objective was given them, are none but `marks`."""
+    dtypes = [kind.dtype for kind in codec.kinds]
+    if any(jnp.issubdtype(t, jnp.floating) or _is_long_integer(t) for t in dtypes):
+        row = jnp.asarray(marks(codec), X.dtype)
+        return jnp.any(jnp.isnan(X) | (row[None, :] == X), axis=1)
+    # No column could keep its mark, but then nothing feasible was proposed either.
+    return ~codec.is_allowed(X)
+
+
+def _is_long_integer(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.signedinteger) and np.dtype(dtype).itemsize >= 4
 
 
 def _search(

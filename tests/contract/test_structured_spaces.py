@@ -152,6 +152,7 @@ WHOLE = {
     "whole": lambda high: hj.QLinearSpace(0, high),
     "logarithmic": lambda high: hj.QLogSpace(1, high),
     "array": lambda high: hj.VectorSpace(hj.QLinearSpace(0, high), 2),
+    "order": lambda high: hj.PermutationSpace(3),
 }
 
 
@@ -163,7 +164,7 @@ def test_whole_numbers_that_cannot_be_feasible_are_no_trials(kind, start):
     def study(high):
         space = hj.ConstrainedSpace(
             {"a": WHOLE[kind](high), "b": hj.QLinearSpace(0, high)},
-            lambda p: jnp.sum(p["a"]) + p["b"] >= 11,
+            lambda p: jnp.max(p["a"]) + p["b"] >= 11,
         )
         if start == "random":
             state, search = hj.RandomSearch.init(space)
@@ -179,6 +180,26 @@ def test_whole_numbers_that_cannot_be_feasible_are_no_trials(kind, start):
     assert (params["b"][0] == jnp.iinfo(jnp.int32).min).all()
     assert (results[1] == 1.0).all()
     assert (params["b"][1] >= 0).all()
+
+
+@pytest.mark.parametrize("start", [hj.RandomSearch.init, hj.BayesianSearch.init])
+@pytest.mark.parametrize(
+    "leaf",
+    [hj.BooleanSpace, lambda: hj.QLinearSpace(0, 1, datatype=jnp.int8)],
+    ids=["truth", "short"],
+)
+def test_what_cannot_be_marked_is_no_trial_either(leaf, start):
+    def study(least):
+        space = hj.ConstrainedSpace(
+            {"a": leaf(), "b": leaf()}, A=[[-1.0, -1.0]], b=-least[None]
+        )
+        state, search = start(space, n_parallel=2)
+        return search.optimize_scan(state, KEY, lambda key, p: 1.0, 2)[1]
+
+    params, results = eqx.filter_jit(eqx.filter_vmap(study))(jnp.asarray([2.0, 3.0]))
+    assert (results[0] == 1.0).all()
+    assert params["a"][0].astype(bool).all()
+    assert jnp.isnan(results[1]).all()
 
 
 def test_whole_numbers_told_without_a_driver_are_lost_too():
