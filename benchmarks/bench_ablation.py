@@ -113,6 +113,7 @@ def variants():
     constant("bayesian._region", "MAX_NOISE_VARIANCE", 1e-4, 1e-1, 1e9)
     constant("gp._taylor", "RADIUS", 10, 200)
     constant("gp._taylor", "STEEPNESS", 0.004, 0.4)
+    constant("gp._taylor", "EVIDENCE", 0, 1, 1e9)
     return rows
 
 

@@ -27,6 +27,7 @@ from hyperopt_jax.gp import (
     Posterior,
     condition,
     expand,
+    noise_shows,
 )
 from hyperopt_jax.spaces import Codec
 
@@ -316,13 +317,16 @@ def _models(
 
     if optimizer.n_local == 0 or codec.is_discrete.all():
         return posterior(None), jnp.asarray(False)
-    has_slope = jnp.exp(hyper.log_noise) < region.MAX_NOISE_VARIANCE
-    uses_local = has_slope & ~so_far.on_plateau
-    if optimizer.n_parallel == 1:
-        uses_local = uses_local & region.is_local(so_far.failures, optimizer.n_local)
     centre, value = F[so_far.best_row], t[so_far.best_row]
     corner2 = F.shape[1] * reach**2
     taylor = expand(F, t, slots.succeeded, centre, value, corner2)
+    noise = jnp.exp(hyper.log_noise)
+    has_slope = (noise < region.MAX_NOISE_VARIANCE) & ~noise_shows(
+        taylor, F, t, slots.succeeded, value, noise
+    )
+    uses_local = has_slope & ~so_far.on_plateau
+    if optimizer.n_parallel == 1:
+        uses_local = uses_local & region.is_local(so_far.failures, optimizer.n_local)
     if alone:
         return posterior(Local(taylor, value, uses_local)), uses_local
     stacked = eqx.filter_vmap(lambda use: posterior(Local(taylor, value, use)))

@@ -16,4 +16,8 @@ from hyperopt_jax.gp._posterior import (
     Posterior as Posterior,
     condition as condition,
 )
-from hyperopt_jax.gp._taylor import Taylor as Taylor, expand as expand
+from hyperopt_jax.gp._taylor import (
+    Taylor as Taylor,
+    expand as expand,
+    noise_shows as noise_shows,
+)

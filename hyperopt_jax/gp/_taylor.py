@@ -18,6 +18,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from hyperopt_jax._numerics import PRECISION, inner_products, matmul
@@ -26,6 +27,11 @@ from hyperopt_jax._numerics import PRECISION, inner_products, matmul
 # such distances away. Were R larger, float32 would round away the remainder, r^2 / s of
 # the variance.
 RADIUS, STEEPNESS = 50.0, 0.04
+
+# How much more likely noise must be, as a logarithm (twenty times), and by what factors of
+# its variance the function may then be the gentler.
+EVIDENCE = 3.0
+SHARES = 10.0 ** -np.arange(0.0, 6.0, 0.5)
 
 
 class Taylor(eqx.Module):
@@ -107,3 +113,33 @@ def expand(
     # Never zero: trials without any difference say nothing about the size of one.
     tiny = float(jnp.finfo(t.dtype).tiny) ** 0.5
     return eqx.tree_at(lambda p: p.scale, prior, jnp.maximum(scale, tiny))
+
+
+def noise_shows(
+    taylor: Taylor,
+    U: Float[Array, "n d"],
+    t: Float[Array, " n"],
+    mask: Bool[Array, " n"],
+    value: Float[Array, ""],
+    noise: Float[Array, ""],
+) -> Bool[Array, ""]:
+    """Whether results near the centre differ as by noise, and not as by a slope.
+
+    A function falls off from its best point with the distance, noise does not care. So
+    what each trial alone suggests is compared: the likelihood of its rise, t - value, by
+    the expansion, against that of a gentler expansion and two results' share of the
+    variance `noise`. How much gentler is chosen for the likelihood. The stationary
+    surrogate calls noise whatever it cannot follow, kinks and valleys too; here these
+    do not count.
+    """
+    known = mask & taylor.is_elsewhere(U)
+    variance = jnp.where(known, taylor.variance(U) + taylor.remainder(U), 1.0)
+    rise2 = jnp.where(known, (t - value) ** 2, 0.0)
+
+    def log_likelihood(variance: Float[Array, "k n"]) -> Float[Array, " k"]:
+        terms = jnp.log(variance) + rise2[None, :] / variance
+        return -0.5 * jnp.sum(jnp.where(known[None, :], terms, 0.0), axis=1)
+
+    shares = jnp.asarray(SHARES, t.dtype)[:, None]
+    noisy = log_likelihood(shares * variance[None, :] + 2 * noise)
+    return jnp.max(noisy) > log_likelihood(variance[None, :])[0] + EVIDENCE

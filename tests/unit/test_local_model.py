@@ -22,6 +22,7 @@ def hyper(d: int) -> gp.Hyperparameters:
 
 
 expand = eqx.filter_jit(gp.expand)
+noise_shows = eqx.filter_jit(gp.noise_shows)
 
 
 @eqx.filter_jit
@@ -296,6 +297,54 @@ def test_noise_switches_it_off():
         assert float(state.log_noise) > jnp.log(region.MAX_NOISE_VARIANCE)
         proposals.append(search.get_next_params(state, KEY))
     np.testing.assert_allclose(proposals[0]["x"], proposals[1]["x"], atol=1e-4)
+
+
+class TestNoiseShows:
+    """What the surrogate calls noise may be a kink; near the best point they differ."""
+
+    NOISE = 1e-3  # a standard deviation of 0.03
+
+    @staticmethod
+    def shows(results, noise, reach=0.1):
+        directions = np.random.default_rng(0).normal(size=(24, 2))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        distances = np.geomspace(0.3, 1e-3, 24)
+        steps = np.concatenate([np.zeros((1, 2)), distances[:, None] * directions])
+        U, t = jnp.asarray(0.5 + steps, jnp.float32), jnp.asarray(results(steps))
+        t = t.astype(jnp.float32)
+        best, mask = jnp.argmax(t), jnp.ones(25, bool)
+
+        corner2, noise = jnp.float32(2 * reach**2), jnp.float32(noise)
+        taylor = expand(U, t, mask, U[best], t[best], corner2)
+        return bool(noise_shows(taylor, U, t, mask, t[best], noise))
+
+    @pytest.mark.parametrize(
+        "results",
+        [
+            lambda x: -np.sum(x**2, axis=1),
+            lambda x: -np.linalg.norm(x, axis=1),
+            lambda x: -np.abs(x[:, 0]) - 30 * np.abs(x[:, 1]),
+            lambda x: -np.sum(x**2 * [1, 1e4], axis=1),
+            lambda x: 3 * x[:, 0] - x[:, 1],
+        ],
+        ids=["bowl", "cone", "ridge", "valley", "slope"],
+    )
+    @pytest.mark.parametrize("reach", [0.3, 0.01])
+    def test_not_in_what_falls_off_with_the_distance(self, results, reach):
+        assert not self.shows(results, self.NOISE, reach)
+
+    @pytest.mark.parametrize("slope", [0.0, 0.1])
+    def test_in_what_does_not(self, slope):
+        """Nearly always: the best one by luck may have no near neighbours."""
+
+        def shows(seed, noise):
+            draws = np.random.default_rng(seed).normal(size=25) * self.NOISE**0.5
+            falling = lambda x: draws - slope * np.linalg.norm(x, axis=1)  # noqa: E731
+            return self.shows(falling, noise)
+
+        assert sum(shows(seed, self.NOISE) for seed in range(20)) >= 16
+        # Never where the surrogate has learnt none.
+        assert not any(shows(seed, 1e-12) for seed in range(20))
 
 
 @pytest.mark.parametrize("tied", [True, False])
