@@ -77,6 +77,7 @@ from hyperopt_jax.spaces import (
     VectorSpace as VectorSpace,
     active as active,
     decode_choices as decode_choices,
+    encode_choices as encode_choices,
 )
 
 __version__ = "0.1.0"

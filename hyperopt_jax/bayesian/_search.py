@@ -247,8 +247,8 @@ class BayesianSearch(Optimizer):
             key: another key, another proposal.
             params, results: where given, told to the search first, for this proposal
                 only.
-            pending: configurations that are still being evaluated, leaves (p,): each
-                stands in with a hallucinated result, so that the proposals of
+            pending: configurations that are still being evaluated, a list of them or a
+                batch with leaves (p,): each stands in with a hallucinated result, so that the proposals of
                 asynchronous workers keep apart. Each number p is compiled anew.
 
         Raises:
@@ -289,7 +289,8 @@ class BayesianSearch(Optimizer):
 
         Args:
             results: (q,) numbers.
-            params: the pytree that was proposed, or a raw (q, n_columns) table.
+            params: the pytree that was proposed, a list of configurations, or a raw
+                (q, n_columns) table.
 
         Raises:
             StateError: a state of another search.
@@ -336,7 +337,8 @@ class BayesianSearch(Optimizer):
 
         Args:
             state: what the search knows.
-            params: pytree like the space with leaves (m,), or a raw table.
+            params: pytree like the space with leaves (m,), a list of configurations, or
+                a raw table.
 
         Raises:
             StateError: a state of another search.

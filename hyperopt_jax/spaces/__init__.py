@@ -27,7 +27,10 @@ from hyperopt_jax.spaces._enumerate import (
     n_points as n_points,
 )
 from hyperopt_jax.spaces._fixed import FixedSpace as FixedSpace
-from hyperopt_jax.spaces._given import given_points as given_points
+from hyperopt_jax.spaces._given import (
+    encode_choices as encode_choices,
+    given_points as given_points,
+)
 from hyperopt_jax.spaces._json import from_json as from_json, to_json as to_json
 from hyperopt_jax.spaces._linear import LinearSpace as LinearSpace
 from hyperopt_jax.spaces._list import ListSpace as ListSpace

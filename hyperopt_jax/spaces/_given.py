@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
@@ -12,8 +11,9 @@ from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._layout import layout
-from hyperopt_jax.spaces._operations import contains
-from hyperopt_jax.spaces._tables import ravel
+from hyperopt_jax.spaces._operations import contains, names
+from hyperopt_jax.spaces._plain import row_of
+from hyperopt_jax.spaces._tables import n_columns, ravel, unravel
 
 # A number so near to a value of a finite parameter stands for it: 0.7 for 7 * 0.1.
 ROUNDING = 1e-6
@@ -25,7 +25,9 @@ def given_points(space: PyTree, points: PyTree) -> Float[Array, "m c"]:
     Raises:
         ParamsError: another structure, or a point that is not one of the space.
     """
-    X = _snapped(space, _table(space, points))
+    if isinstance(points, list) and not points:
+        raise ParamsError("expected at least one point, got an empty list")
+    X = _snapped(space, ravel(space, points))
     if is_concrete(space, X):
         inside = np.asarray(contains(space, X))
         if not inside.all():
@@ -38,20 +40,48 @@ def given_points(space: PyTree, points: PyTree) -> Float[Array, "m c"]:
     return X
 
 
-def _table(space: PyTree, points: PyTree) -> Float[Array, "m c"]:
-    treedef: Any = layout(space).treedef
-    one = jax.tree.unflatten(treedef, [0] * treedef.num_leaves)
-    # A space may itself be a list, and so is a batch of its points then.
-    if not isinstance(points, list) or _alike(points, one):
-        return ravel(space, points)
-    if not points:
-        raise ParamsError("expected at least one point, got an empty list")
-    return jnp.concatenate([ravel(space, point) for point in points])
+def encode_choices(space: PyTree, configurations: Any) -> PyTree:
+    """Parameters for plain Python's configurations: `decode_choices` backwards.
 
+    Objects become the indices of choices, names those of branches. Branches that were not
+    chosen, entries beyond a list's length and names that a condition switches off may be
+    left out; they carry their fillers. Use it for `start_points`, to tell results of other
+    studies, and for configurations from a file.
 
-def _alike(a: PyTree, b: PyTree) -> bool:
-    structure: Any = jax.tree.structure(a)
-    return structure == jax.tree.structure(b)
+    Args:
+        configurations: one configuration (scalar leaves come back), or a list of q of them
+            (leaves (q,)). A list is always one of configurations, also where the space
+            itself is a list.
+
+    Raises:
+        ParamsError: an object that is no choice, an active parameter without a value, or
+            one that the space does not have.
+
+    ```python
+    space = {"act": ChoiceSpace(["relu", "tanh"]), "lr": LogSpace(1e-5, 1e-1)}
+    encode_choices(space, [{"act": "tanh", "lr": 0.01}, {"act": "relu", "lr": 0.1}])
+    # {"act": [1, 0], "lr": [0.01, 0.1]}
+    ```
+    """
+    if not is_concrete(configurations):
+        raise ParamsError(
+            "expected concrete values for encode_choices, got traced ones"
+        )
+    rows = configurations if isinstance(configurations, list) else [configurations]
+    table = np.zeros((0, n_columns(space)), jnp.result_type(float))
+    X = np.concatenate([table, *(row_of(space, one)[None, :] for one in rows)])
+    codec, left_out = Codec(space), np.isnan(X)
+    X = np.where(left_out, np.asarray(codec.filler()), X)
+    missing = left_out & np.asarray(codec.active(jnp.asarray(X)))
+    if missing.any():
+        row, column = (int(i) for i in np.argwhere(missing)[0])
+        name = np.repeat(names(space), layout(space).widths("values"))[column]
+        raise ParamsError(
+            f"expected a value for {str(name)!r}, which is active in configuration "
+            f"number {row}, got none"
+        )
+    points = _snapped(space, jnp.asarray(X))
+    return unravel(space, points if isinstance(configurations, list) else points[0])
 
 
 @eqx.filter_jit

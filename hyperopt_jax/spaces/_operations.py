@@ -22,7 +22,7 @@ from hyperopt_jax.spaces._layout import (
     layout,
 )
 from hyperopt_jax.spaces._plain import as_plain
-from hyperopt_jax.spaces._tables import ravel, unravel
+from hyperopt_jax.spaces._tables import lists_configurations, ravel, unravel
 
 
 def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
@@ -279,12 +279,13 @@ def merge(*parts: PyTree) -> PyTree:
 def decode_choices(space: PyTree, params: PyTree) -> Any:
     """Configurations for plain Python: objects for indices, Python's own numbers.
 
-    Indices of choices become the chosen objects, the index of a conditional space the
+    `encode_choices` is the inverse. Indices of choices become the chosen objects, the index of a conditional space the
     name of its branch, numbers Python's own and arrays NumPy's. Branches that were not
     chosen and entries beyond a list's length are left out.
 
     Args:
-        params: one configuration (one dict comes back) or a batch (a list of dicts).
+        params: one configuration (one dict comes back), or a batch or a list of them (a
+            list of dicts).
 
     Raises:
         ParamsError: params of another space, or traced ones.
@@ -306,9 +307,9 @@ def decode_choices(space: PyTree, params: PyTree) -> Any:
 
 
 def _is_batched(space: PyTree, params: PyTree) -> bool:
-    leaves = jax.tree.leaves(params)
-    spaces = layout(space).spaces
-    if len(leaves) != len(spaces):
+    flat, leaves = layout(space), jax.tree.leaves(params)
+    spaces = flat.spaces
+    if len(leaves) != len(spaces) or lists_configurations(flat, params):
         return True
     return any(
         np.shape(leaf) != own.shape

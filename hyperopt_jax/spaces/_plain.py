@@ -1,11 +1,15 @@
-"""One configuration as plain Python objects."""
+"""One configuration as plain Python objects, and back."""
 
+import dataclasses
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 
+from hyperopt_jax._checks import as_numbers
 from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._choice import OrdinalSpace
@@ -14,9 +18,16 @@ from hyperopt_jax.spaces._conditional import ConditionalSpace
 from hyperopt_jax.spaces._constrained import ConstrainedSpace
 from hyperopt_jax.spaces._dependent import DependentSpace
 from hyperopt_jax.spaces._fixed import FixedSpace
+from hyperopt_jax.spaces._layout import is_searched, layout
 from hyperopt_jax.spaces._list import ListSpace
+from hyperopt_jax.spaces._objects import same
 from hyperopt_jax.spaces._tables import ravel
 from hyperopt_jax.spaces._vector import entry_of
+
+# Stands for a part of a configuration that was left out.
+LEFT_OUT = object()
+
+ROUNDING = 1e-6
 
 
 def as_plain(space: PyTree, params: PyTree) -> Any:
@@ -92,3 +103,174 @@ def _child(params: PyTree, key: Any) -> Any:
     if hasattr(key, "name"):
         return getattr(params, key.name)
     return params[key.key if hasattr(key, "key") else key.idx]
+
+
+def row_of(space: PyTree, configuration: Any) -> Float[np.ndarray, " c"]:
+    """The values of one plain configuration, NaN for what is left out of it."""
+    leaves = jax.tree.leaves(_as_params(space, configuration, ()))
+    searched = [
+        np.ravel(leaf)
+        for own, leaf in zip(layout(space).spaces, leaves, strict=True)
+        if is_searched(own)
+    ]
+    return np.concatenate([np.zeros(0), *searched])
+
+
+def _as_params(space: PyTree, plain: Any, path: tuple[str, ...]) -> PyTree:
+    """`as_plain` backwards: parameters with NumPy's numbers, NaN for what is left out."""
+    if isinstance(space, Space):
+        return _as_values(space, plain, path)
+    if isinstance(space, ConstrainedSpace):
+        return _as_params(space.space, plain, path)
+    if isinstance(space, ConditionalSpace):
+        return _as_branches(space, plain, path)
+    if isinstance(space, ListSpace):
+        return _as_entries(space, plain, path)
+    children, treedef = _one_level(
+        space.space if isinstance(space, DependentSpace) else space
+    )
+    names = [_name(key) for key, _ in children]
+    given = _named(plain, names, path)
+    return treedef.unflatten(
+        [
+            _as_params(child, given.get(name, LEFT_OUT), (*path, name))
+            for name, (_, child) in zip(names, children, strict=True)
+        ]
+    )
+
+
+def _as_branches(space: ConditionalSpace, plain: Any, path: tuple[str, ...]) -> PyTree:
+    own = space.choice_name
+    given = _named(plain, (own, *space.names), path)
+    chosen = given.get(own, LEFT_OUT)
+    params = {own: _as_values(space.choice, chosen, (*path, own))}
+    for name in space.names:
+        branch = given.get(name, LEFT_OUT) if name == chosen else LEFT_OUT
+        params[name] = _as_params(space.branches[name], branch, (*path, name))
+    return params
+
+
+def _as_entries(space: ListSpace, plain: Any, path: tuple[str, ...]) -> PyTree:
+    if plain is LEFT_OUT:
+        length, entries = np.nan, []
+    elif not isinstance(plain, (list, tuple)):
+        raise ParamsError(f"expected a list for {_where(path)}, got {plain!r}")
+    else:
+        length, entries = len(plain), list(plain)
+        if not space.min_length <= length <= space.max_length:
+            raise ParamsError(
+                f"expected {space.min_length} to {space.max_length} entries for "
+                f"{_where(path)}, got {length}"
+            )
+    entries += [LEFT_OUT] * (space.max_length - len(entries))
+    rows = [
+        _as_params(space.space, entry, (*path, str(i)))
+        for i, entry in enumerate(entries)
+    ]
+    return {
+        "length": np.asarray(length),
+        "values": jax.tree.map(lambda *leaves: np.stack(leaves), *rows),
+    }
+
+
+def _as_values(space: Space, plain: Any, path: tuple[str, ...]) -> Any:
+    """The values of one leaf as numbers."""
+    if isinstance(space, FixedSpace):
+        return _as_constant(space, plain, path)
+    if plain is LEFT_OUT:
+        return np.full(space.shape, np.nan)
+    entry = entry_of(space)
+    if isinstance(entry, OrdinalSpace):
+        depth = 0 if entry is space else len(space.shape)
+        return _as_indices(entry, plain, depth, space.shape, path)
+    numbers = np.asarray(plain) if space.dtype == bool else as_numbers(plain)
+    if numbers is None or numbers.dtype.kind not in "biuf":
+        raise ParamsError(f"expected numbers for {_where(path)}, got {plain!r}")
+    if numbers.shape != space.shape:
+        raise ParamsError(
+            f"expected values of shape {space.shape} for {_where(path)}, got "
+            f"{numbers.shape}"
+        )
+    numbers = numbers.astype(float)
+    whole = not jnp.issubdtype(space.dtype, jnp.floating)
+    if not np.isfinite(numbers).all() or (whole and (numbers % 1 != 0).any()):
+        kind = "whole" if whole else "finite"
+        raise ParamsError(f"expected {kind} numbers for {_where(path)}, got {plain!r}")
+    return numbers
+
+
+def _as_indices(
+    space: OrdinalSpace,
+    plain: Any,
+    depth: int,
+    shape: tuple[int, ...],
+    path: tuple[str, ...],
+) -> Any:
+    """The index of an object, or of each in `depth` lists of lists."""
+    if not depth:
+        index = space.choices.index(plain)
+        if index is None:
+            raise ParamsError(
+                f"expected one of the choices {space.choices!r} for {_where(path)}, got "
+                f"{plain!r}"
+            )
+        return np.asarray(index, float)
+    if not isinstance(plain, (list, tuple, np.ndarray)) or len(plain) != shape[0]:
+        raise ParamsError(
+            f"expected {shape[0]} entries for {_where(path)}, got {plain!r}"
+        )
+    rows = [_as_indices(space, one, depth - 1, shape[1:], path) for one in plain]
+    return np.stack(rows)
+
+
+def _as_constant(space: FixedSpace, plain: Any, path: tuple[str, ...]) -> Any:
+    if plain is not LEFT_OUT and not _is_constant(space, plain):
+        raise ParamsError(
+            f"expected the constant {_value(space, space.value)!r} for {_where(path)}, "
+            f"got {plain!r}"
+        )
+    return np.asarray(space.value)
+
+
+def _is_constant(space: FixedSpace, plain: Any) -> bool:
+    if len(space.objects):
+        return same(space.constant, plain)
+    own, numbers = np.asarray(space.value), as_numbers(plain)
+    if numbers is None:
+        return np.array_equal(plain, own)
+    # What went through single precision is still the same.
+    return numbers.shape == own.shape and np.allclose(numbers, own, ROUNDING, 0.0)
+
+
+def _named(plain: Any, names: Collection[str], path: tuple[str, ...]) -> dict[str, Any]:
+    """The parts of a configuration by name; raises for what the space does not have."""
+    if plain is LEFT_OUT or (plain is None and not names):
+        return {}
+    if isinstance(plain, Mapping):
+        given = {str(name): part for name, part in plain.items()}
+    elif hasattr(plain, "_asdict"):
+        given = plain._asdict()
+    elif isinstance(plain, (list, tuple)):
+        given = {str(i): part for i, part in enumerate(plain)}
+    elif dataclasses.is_dataclass(plain):
+        given = {name: getattr(plain, name) for name in names}
+    else:
+        raise ParamsError(
+            f"expected a dict of {sorted(names)} for {_where(path)}, got {plain!r}"
+        )
+    strange = sorted(set(given) - set(names))
+    if strange:
+        raise ParamsError(
+            f"expected the parameters {sorted(names)} for {_where(path)}, got {strange} "
+            f"among them"
+        )
+    return given
+
+
+def _name(key: Any) -> str:
+    """One step of a path as text."""
+    return str(next(getattr(key, a) for a in ("name", "key", "idx") if hasattr(key, a)))
+
+
+def _where(path: tuple[str, ...]) -> str:
+    return repr("/".join(path)) if path else "the configuration"

@@ -83,7 +83,10 @@ def columns_as_params(space: PyTree, row: list[Any]) -> PyTree:
 
 
 def ravel(space: PyTree, params: PyTree) -> Float[Array, "q d"]:
-    """A batched pytree of parameters, or a raw (q, d) table, as a table `X`.
+    """A batch of parameters as a table `X`.
+
+    Args:
+        params: a pytree with leaves (q,), a list of configurations, or a raw (q, d) table.
 
     Raises:
         ParamsError: another structure or number of parameters than the space's, leaves
@@ -100,6 +103,10 @@ def as_table(space: PyTree, params: PyTree) -> Float[Any, "q d"]:
     """
     flat = layout(space)
     n_columns = sum(flat.widths("values"))
+    if lists_configurations(flat, params):
+        rows = [as_table(space, one) for one in params]
+        xp = np if is_concrete(rows) else jnp
+        return xp.concatenate([np.zeros((0, n_columns), _float()), *rows])
     if isinstance(params, (np.ndarray, jax.Array)) and _is_table(flat, params):
         table = params
         if table.shape[1] != n_columns:
@@ -116,6 +123,18 @@ def as_table(space: PyTree, params: PyTree) -> Float[Any, "q d"]:
     return table
 
 
+def lists_configurations(flat: Layout, params: Any) -> bool:
+    """Whether `params` is a list of configurations; a space may be a list itself."""
+    return isinstance(params, list) and jax.tree.structure(params) != _structure(flat)
+
+
+def _structure(flat: Layout) -> Any:
+    """The structure of the parameters, of leaves that are no spaces."""
+    return jax.tree.structure(
+        jax.tree.unflatten(flat.treedef, [0.0] * flat.treedef.num_leaves)
+    )
+
+
 def _is_table(flat: Layout, params: Any) -> bool:
     """Whether an array is a raw table, and not the values of the one leaf there is."""
     if np.ndim(params) != 2:
@@ -127,10 +146,7 @@ def _is_table(flat: Layout, params: Any) -> bool:
 
 def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     columns, structure = jax.tree.flatten(params)
-    expected: Any = jax.tree.structure(
-        jax.tree.unflatten(flat.treedef, [0.0] * flat.treedef.num_leaves)
-    )
-    if structure != expected:
+    if structure != _structure(flat):
         raise ParamsError(
             f"expected params with the structure of the search space, {flat.treedef}, "
             f"got {structure}; tell the params that this study proposed"

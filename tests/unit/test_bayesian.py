@@ -427,3 +427,22 @@ def test_tuned_polishes_where_every_parameter_is_a_real_number(
     _, search = hj.BayesianSearch.tuned(space, 60)
     assert (search.n_local, search.n_warmup) == (n_local, n_warmup)
     assert search.ranked == (0.5 if n_local == 0 else 0.25)
+
+
+def test_told_pending_and_asked_about_as_lists_of_configurations():
+    space = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)}
+    state, search = hj.BayesianSearch.tuned(space, n_max=8, n_parallel=2, n_warmup=2)
+    listed = [{"x": 0.25, "y": 0.5}, {"x": 0.5, "y": 1.0}, {"x": 0.0, "y": 0.0}]
+    batch = {"x": jnp.array([0.25, 0.5, 0.0]), "y": jnp.array([0.5, 1.0, 0.0])}
+    key, results = jax.random.key(0), jnp.array([1.0, 2.0, 3.0])
+    told = [search.update_state(state, key, results, p) for p in (listed, batch)]
+    assert_same(*told)
+    assert_same(*(search.posterior(told[0], p) for p in (listed, batch)))
+    asked = [search.get_next_params(told[0], key, pending=p) for p in (listed, batch)]
+    assert_same(*asked)
+    # A pool that begins with nothing running.
+    assert search.get_next_params(told[0], key, pending=[])["x"].shape == (2,)
+
+
+def assert_same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)

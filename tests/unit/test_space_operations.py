@@ -182,6 +182,128 @@ def test_plain_python_configurations(sampled):
         jax.jit(lambda p: spaces.decode_choices(space, p))(params)
 
 
+ROUND_TRIPS = {
+    **{
+        name: lambda make=make: {"p": make(), "x": LinearSpace(0.0, 1.0)}
+        for name, make in (zoo.SPACES | zoo.COMPOSITES).items()
+    },
+    "structured": zoo.structured_space,
+    "alone": zoo.SPACES["log"],
+}
+
+
+@pytest.mark.parametrize("name", ROUND_TRIPS)
+def test_plain_configurations_and_back(name):
+    space = ROUND_TRIPS[name]()
+    params = spaces.sample(space, KEY, 16)
+    plain = spaces.decode_choices(space, params)
+    back = spaces.encode_choices(space, plain)
+    assert jax.tree.structure(back) == jax.tree.structure(params)
+    one = spaces.encode_choices(space, plain[3])
+    leaves = map(jax.tree.leaves, (params, back, one))
+    for own, again, alone in zip(*leaves, strict=True):
+        assert again.dtype == alone.dtype == own.dtype
+        np.testing.assert_array_equal(again, own)
+        np.testing.assert_array_equal(alone, own[3])
+
+
+SPACE = {
+    "opt": ChoiceSpace(["adam", "sgd"]),
+    "lr": LogSpace(1e-4, 1.0),
+    "epochs": FixedSpace(10),
+    "model": ConditionalSpace({"a": {"n": QLinearSpace(1, 9)}, "b": {}}),
+    "acts": VectorSpace(ChoiceSpace(["r", "t"]), 2),
+    "layers": ListSpace({"width": QLinearSpace(1, 9)}, max_length=3),
+}
+
+GIVEN = {
+    "opt": "sgd",
+    "lr": 0.1,
+    "model": {"choice": "b"},
+    "acts": ["t", "r"],
+    "layers": [{"width": 2}],
+}
+
+
+class TestEncodeChoices:
+    def test_what_is_inactive_may_be_left_out_and_carries_its_filler(self):
+        params = spaces.encode_choices(SPACE, GIVEN)
+        assert (int(params["opt"]), int(params["model"]["choice"])) == (1, 1)
+        assert params["lr"] == np.float32(0.1)
+        assert params["acts"].tolist() == [1, 0]
+        assert int(params["epochs"]) == 10
+        assert params["layers"]["length"] == 1
+        middle = spaces.decode(SPACE, jnp.full((1, 10), 0.5))
+        assert params["model"]["a"]["n"] == middle["model"]["a"]["n"][0]
+        np.testing.assert_array_equal(
+            params["layers"]["values"]["width"][1:],
+            middle["layers"]["values"]["width"][0, 1:],
+        )
+        active = spaces.active(SPACE, jax.tree.map(lambda leaf: leaf[None], params))
+        assert not active["model"]["a"]["n"][0]
+
+    def test_a_list_is_a_batch_and_may_be_empty(self):
+        for q in (0, 1, 2):
+            params = spaces.encode_choices(SPACE, [GIVEN] * q)
+            assert params["lr"].shape == (q,)
+            assert params["acts"].shape == (q, 2)
+
+    def test_values_outside_are_kept_for_those_who_tell_them(self):
+        params = spaces.encode_choices(SPACE, {**GIVEN, "lr": 7.0})
+        assert params["lr"] == 7.0
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"opt": "lion"}, "one of the choices .* for 'opt', got 'lion'"),
+            ({"lr": "fast"}, "numbers for 'lr', got 'fast'"),
+            ({"lr": None}, "numbers for 'lr', got None"),
+            ({"lr": float("nan")}, "finite numbers for 'lr', got nan"),
+            ({"lr": [0.1, 0.2]}, r"shape \(\) for 'lr', got \(2,\)"),
+            ({"epochs": 12}, "the constant 10 for 'epochs', got 12"),
+            ({"model": {"choice": "c"}}, "choices .* for 'model/choice', got 'c'"),
+            ({"model": {"choice": "a"}}, "a value for 'model/a/n', which is active"),
+            (
+                {"model": {"choice": "a", "a": {"n": 2.5}}},
+                "whole numbers for 'model/a/n', got 2.5",
+            ),
+            ({"model": "b"}, "a dict of .* for 'model', got 'b'"),
+            ({"acts": ["t"]}, "2 entries for 'acts'"),
+            ({"layers": []}, "1 to 3 entries for 'layers', got 0"),
+            ({"layers": 3}, "a list for 'layers', got 3"),
+            ({"momentum": 0.9}, "for the configuration, got \\['momentum'\\]"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(self, change, words):
+        with pytest.raises(ParamsError, match=words):
+            spaces.encode_choices(SPACE, {**GIVEN, **change})
+
+    def test_what_is_missing_or_traced_is_told(self):
+        given = {name: v for name, v in GIVEN.items() if name != "lr"}
+        with pytest.raises(ParamsError, match=r"'lr', which is active .* number 1"):
+            spaces.encode_choices(SPACE, [GIVEN, given])
+        with pytest.raises(ParamsError, match=r"a dict of .* for the configuration"):
+            spaces.encode_choices(SPACE, 3)
+        with pytest.raises(ParamsError, match="traced"):
+            jax.jit(lambda lr: spaces.encode_choices(SPACE, {**GIVEN, "lr": lr}))(0.1)
+
+
+def test_lists_of_configurations_are_batches():
+    space = {"x": LinearSpace(0.0, 1.0), "k": QLinearSpace(1, 5)}
+    listed = [{"x": 0.25, "k": 3}, {"x": 0.5, "k": 1}]
+    batch = {"x": jnp.array([0.25, 0.5]), "k": jnp.array([3, 1])}
+    for function in (spaces.encode, spaces.contains):
+        np.testing.assert_array_equal(function(space, listed), function(space, batch))
+    assert len(spaces.decode_choices(space, listed[:1])) == 1
+    # A space that is a list has batches that are lists, too.
+    pair = [LinearSpace(0.0, 1.0), LinearSpace(0.0, 1.0)]
+    columns = [jnp.array([0.1, 0.2]), jnp.array([0.3, 0.4])]
+    rows = [[0.1, 0.3], [0.2, 0.4]]
+    np.testing.assert_array_equal(
+        spaces.encode(pair, columns), spaces.encode(pair, rows)
+    )
+
+
 class Pair(NamedTuple):
     a: LinearSpace
     b: ChoiceSpace
