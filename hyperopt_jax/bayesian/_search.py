@@ -309,8 +309,16 @@ class BayesianSearch(Optimizer):
         return _compiled.best(state.trials, self.maximize)[0]
 
     def best_params(self, state: BayesianSearchState) -> PyTree:
-        """The parameters of the best recorded trial, with scalar leaves."""
+        """The parameters of the best recorded trial, with scalar leaves.
+
+        While no trial has succeeded, those of the first.
+
+        Raises:
+            StateError: a state of another search.
+            ParamsError: no trial yet.
+        """
         check_state(self, state, BayesianSearchState)
+        _check_any_trial(state)
         return unravel(state.space, _compiled.best(state.trials, self.maximize)[1])
 
     def recommend(self, state: BayesianSearchState) -> PyTree:
@@ -321,8 +329,10 @@ class BayesianSearch(Optimizer):
 
         Raises:
             StateError: a state of another search.
+            ParamsError: no trial yet.
         """
         check_state(self, state, BayesianSearchState)
+        _check_any_trial(state)
         row = _compiled.recommended_row(self, state, _size_for(state, 0))
         return unravel(state.space, state.X[row])
 
@@ -431,6 +441,14 @@ def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) 
             f"nearest one inside",
             OutsideBoundsWarning,
             stacklevel=3,
+        )
+
+
+def _check_any_trial(state: BayesianSearchState) -> None:
+    if is_concrete(state.mask) and not _n_told(state):
+        raise ParamsError(
+            "expected a state with at least one trial, got one without; run the search "
+            "or tell it results first"
         )
 
 

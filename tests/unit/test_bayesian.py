@@ -444,5 +444,18 @@ def test_told_pending_and_asked_about_as_lists_of_configurations():
     assert search.get_next_params(told[0], key, pending=[])["x"].shape == (2,)
 
 
+def test_no_trial_has_no_best_one():
+    state, search = hj.BayesianSearch.tuned({"lr": hj.LogSpace(1e-3, 1.0)}, n_max=4)
+    for best in (search.best_params, search.recommend):
+        with pytest.raises(ParamsError, match="at least one trial"):
+            best(state)
+        assert jax.jit(best)(state)["lr"].shape == ()
+    assert search.best_result(state) == -jnp.inf
+    failed = search.update_state(
+        state, jax.random.key(0), [jnp.nan], [{"lr": jnp.asarray(0.5)}]
+    )
+    assert search.best_params(failed)["lr"] == 0.5
+
+
 def assert_same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
