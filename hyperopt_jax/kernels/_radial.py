@@ -149,8 +149,9 @@ class Matern(RadialKernel):
 
 
 def _distance(r2: Float[Array, "..."]) -> Float[Array, "..."]:
-    """sqrt(r2), with gradient 0 instead of inf at 0."""
-    return jnp.where(r2 > 0, jnp.sqrt(jnp.where(r2 > 0, r2, 1.0)), 0.0)
+    """sqrt(r2), with gradient 0 instead of inf at 0, where it is not quite 0 itself."""
+    r2 = as_floats(r2)
+    return jnp.sqrt(jnp.maximum(r2, float(jnp.finfo(r2.dtype).tiny)))
 
 
 def _matern_and_slope(nu: float, r2: Float[Array, "..."]) -> tuple[Any, Any]:
@@ -161,7 +162,7 @@ def _matern_and_slope(nu: float, r2: Float[Array, "..."]) -> tuple[Any, Any]:
     s = math.sqrt(2 * nu) * _distance(r2)
     e = jnp.exp(-s)
     if nu == 0.5:
-        return e, jnp.where(s > 0, -e / (2 * jnp.where(s > 0, s, 1.0)), 0.0)
+        return e, jnp.where(r2 > 0, -e / (2 * s), 0.0)
     if nu == 1.5:
         return (1 + s) * e, -1.5 * e
     return (1 + s + s * s / 3) * e, -(5 / 6) * (1 + s) * e

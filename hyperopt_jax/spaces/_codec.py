@@ -22,6 +22,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from hyperopt_jax._numerics import hashed_uniform
 from hyperopt_jax.spaces import _feasible
 from hyperopt_jax.spaces._activity import Activity
 from hyperopt_jax.spaces._base import Space
@@ -272,7 +273,7 @@ class Codec(eqx.Module):
         self, key: PRNGKeyArray, n: int
     ) -> tuple[Float[Array, "n d"], Bool[Array, ""]]:
         """`n` independent snapped points of the cube, feasible; and whether all are."""
-        U = jax.random.uniform(key, (n, self.n_coordinates), _float())
+        U = hashed_uniform(key, (n, self.n_coordinates), _float())
         if not self.rules:
             return (U if self.activity is None else self.snap(U)), jnp.asarray(True)
         return _feasible.sampled(self, key, n)

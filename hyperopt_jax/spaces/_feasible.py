@@ -156,8 +156,7 @@ def _search(
         number = jnp.maximum(i, 0) % n_rounds
         U = _draw(codec, jnp.where(i < n_rounds, seed, 0), number, n_blocks)
         if given is None:
-            # Samples want a statistical generator; candidates do not.
-            sample = jax.random.uniform(jax.random.fold_in(key, i), U.shape, U.dtype)
+            sample = hashed_uniform(jax.random.fold_in(key, i), U.shape, U.dtype)
             U = jnp.where(i < n_rounds, sample, U)
         else:
             U = jnp.where(i < 0, given, U)

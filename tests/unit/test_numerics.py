@@ -267,8 +267,13 @@ class TestHashedUniform:
         assert many.max() < 1
 
     def test_sixty_four_bits(self, x64):
-        numbers = numerics.hashed_uniform(jax.random.key(0), (3,), jnp.float64)
+        numbers = numerics.hashed_uniform(jax.random.key(0), (4000,), jnp.float64)
         assert numbers.dtype == "float64"
+        assert 0 <= numbers.min() < numbers.max() < 1
+        # The digits that single precision does not have are as uniform, and unrelated.
+        beyond = np.asarray(numbers) * 2**24 % 1
+        assert stats.kstest(beyond, "uniform").pvalue > 1e-3
+        assert abs(np.corrcoef(beyond, numbers)[0, 1]) < 0.08
 
     def test_follows_the_key_of_either_kind(self):
         shape, dtype = (8,), jnp.float32
@@ -296,6 +301,15 @@ class TestHashedUniform:
         correlation = np.corrcoef(both.T) - np.eye(both.shape[1])
         # Standard error 0.016; five of them for 120 pairs.
         assert np.abs(correlation).max() < 0.08
+
+    def test_a_million_samples_are_uniform_in_pairs(self):
+        numbers = numerics.hashed_uniform(jax.random.key(7), (500_000, 2), jnp.float32)
+        first, second = np.asarray(numbers).T
+        counts = np.histogram2d(first, second, bins=32, range=[(0, 1)] * 2)[0]
+        assert stats.chisquare(counts.ravel()).pvalue > 1e-3
+        # And in the last of the 24 bits.
+        last = np.asarray(numbers * 2**24).astype(int) & 1
+        assert abs(last.mean() - 0.5) < 0.0025
 
     def test_one_key_fills_the_interval(self):
         numbers = numerics.hashed_uniform(jax.random.key(1), (4000,), jnp.float32)
