@@ -44,9 +44,9 @@ def tell(
     X: Float[Array, "q c"],
     size: int | None,
 ) -> BayesianSearchState:
-    """The state with a batch added."""
+    """The state with a batch added, but for its space, which the caller has."""
     small = _tell.tell(optimizer, optimizer.shrink(state, size), results, X)
-    return optimizer.regrow(state, small)
+    return optimizer.regrow(state, small).replace(space=None)
 
 
 @_program

@@ -301,7 +301,8 @@ class BayesianSearch(Optimizer):
         results = check_results(results, X.shape[0])
         _warn_of_values_outside(state, X)
         size = _size_for(state, X.shape[0])
-        return _compiled.tell(self, state, results, X, size)
+        told = _compiled.tell(self, state, results, X, size)
+        return _in_space(told, state.space)
 
     def best_result(self, state: BayesianSearchState) -> Float[Array, ""]:
         """The best recorded result; -inf (or inf, minimising) before any success."""
@@ -426,6 +427,16 @@ class BayesianSearch(Optimizer):
             for name in history.Trials._fields
         }
         return small.replace(**grown)
+
+
+def _in_space(told: BayesianSearchState, space: PyTree) -> BayesianSearchState:
+    """`told` with the `space` that the program left out.
+
+    Put together as JAX does it: `replace` goes through the constructor, which takes
+    longer than telling did.
+    """
+    (_, *rest), structure = jax.tree.flatten(told, is_leaf=lambda x: x is not told)
+    return jax.tree.unflatten(structure, [space, *rest])
 
 
 def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) -> None:

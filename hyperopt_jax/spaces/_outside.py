@@ -1,16 +1,19 @@
 """Which told values are none of their parameters, on the host."""
 
+import functools
 import itertools
-from typing import Any
+import operator
+from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._bounds import ends_of
 from hyperopt_jax.spaces._codec import Codec
-from hyperopt_jax.spaces._layout import full_layout, layout, starts
+from hyperopt_jax.spaces._layout import full_layout, layout, starts, width
 from hyperopt_jax.spaces._vector import entry_of
 
 # A value may pass a bound by so much of it: it has been rounded on its way.
@@ -22,25 +25,52 @@ def outside(space: PyTree, X: Any) -> dict[str, int]:
 
     Parameters without any are left out, and so are values that are not active.
     """
-    flat, table = layout(space), np.asarray(X)
-    widths = flat.widths("values")
-    ends = [tuple(map(np.asarray, ends_of(leaf))) for leaf in flat.spaces]
-    low, high = np.repeat(np.array(ends, table.dtype).T, widths, axis=1)
-    with np.errstate(over="ignore"):
-        low, high = low - SLACK * np.abs(low), high + SLACK * np.abs(high)
-    out = (table < low[None, :]) | (table > high[None, :])
-    first = starts(widths)
-    for leaf, a, b in zip(flat.spaces, first, first[1:], strict=False):
-        if entry_of(leaf).shape:  # an order, a subset, weights
-            values = table[:, a:b].reshape(len(table), *leaf.shape)
-            out[:, a] |= ~np.asarray(_contains(leaf, values))
+    table = np.asarray(X)
+    limits = _limits(_Leaves(layout(space).spaces))
+    out = (table < limits.low) | (table > limits.high)
+    for leaf, a, b in limits.ruled:
+        values = table[:, a:b].reshape(len(table), *leaf.shape)
+        out[:, a] |= ~np.asarray(_contains(leaf, values))
     if not out.any():
         return {}
     # What takes longer is left for when it is needed.
     out &= np.asarray(Codec(space).active(X))
-    counts = [int(out[:, a:b].sum()) for a, b in itertools.pairwise(first)]
+    counts = [int(out[:, a:b].sum()) for a, b in itertools.pairwise(limits.first)]
     names = ["/".join(leaf.path) for leaf in full_layout(space).leaves]
     return {name: n for name, n in zip(names, counts, strict=True) if n}
+
+
+class _Leaves(tuple):
+    """The leaves of a space, equal where they are the same objects."""
+
+    __slots__ = ()
+
+    def __hash__(self):
+        return hash(tuple(map(id, self)))
+
+    def __eq__(self, other):
+        return len(self) == len(other) and all(map(operator.is_, self, other))
+
+
+class _Limits(NamedTuple):
+    """What the columns of a table may hold, each leaf's from `first` on."""
+
+    low: Float[np.ndarray, " c"]
+    high: Float[np.ndarray, " c"]
+    first: Int[np.ndarray, " l"]
+    ruled: list[tuple[Space, int, int]]  # an order, a subset, weights; and its columns
+
+
+@functools.lru_cache(maxsize=8)  # a study asks after every trial, of the same leaves
+def _limits(leaves: _Leaves) -> _Limits:
+    widths = tuple(width(leaf, "values") for leaf in leaves)
+    ends = [tuple(map(np.asarray, ends_of(leaf))) for leaf in leaves]
+    low, high = np.repeat(np.array(ends, jnp.result_type(float)).T, widths, axis=1)
+    with np.errstate(over="ignore"):
+        low, high = low - SLACK * np.abs(low), high + SLACK * np.abs(high)
+    first = starts(widths)
+    columns = zip(leaves, first, first[1:], strict=False)
+    return _Limits(low, high, first, [c for c in columns if entry_of(c[0]).shape])
 
 
 @eqx.filter_jit

@@ -91,3 +91,13 @@ def test_no_proposal_of_any_space_is_outside(wide):
         X = jax.jit(lambda U: codec.decode(U))(U)
         assert X.shape == (2 * n + 2, n_columns(space))
         assert outside(space, X) == {}
+
+
+def test_equal_shapes_with_other_bounds_are_kept_apart():
+    X = np.float32([[1.5]])
+    for high, expected in ((1.0, {"x": 1}), (2.0, {}), (1.0, {"x": 1})):
+        assert outside({"x": hj.LinearSpace(0.0, high)}, X) == expected
+    space = {"x": hj.LinearSpace(0.0, 1.0)}
+    assert outside(space, X) == {"x": 1}
+    space["x"] = hj.LinearSpace(0.0, 2.0)
+    assert outside(space, X) == {}
