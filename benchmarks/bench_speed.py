@@ -1,7 +1,7 @@
 """Speed: compile, first call and steady state apart, as ratios within one run.
 
 python benchmarks/bench_speed.py --quick
-python benchmarks/bench_speed.py --part ask_tell studies sweep throughput capacity cold threads floor
+python benchmarks/bench_speed.py --part ask_tell peers studies sweep throughput capacity cold threads floor
 """
 
 import functools
@@ -91,6 +91,18 @@ def part_ask_tell(report, quick):
     ratio = ["steady ms"]
     report.relate(title, "/ tuned", ratio, {"contender": "tuned"}, same=list(base))
     report.relate(title, "/ own base", ratio, base, same=["contender"])
+
+
+def part_peers(report, quick):
+    """The same against the searches with as good a model, and over more rounds."""
+    title = "ask+tell of searches with a model, d=5"
+    rows = [
+        {"contender": name, "n": n, "d": 5, "n_parallel": 1}
+        for name in ("tuned", "optuna-gp", "botorch")
+        for n in (50, 200)[: 2 - quick]
+    ]
+    _report.in_rounds(report, title, rows, ask_tell, 1 if quick else 5)
+    report.relate(title, "/ tuned", ["steady ms"], {"contender": "tuned"}, same=["n"])
 
 
 def part_capacity(report, quick):
@@ -423,6 +435,7 @@ def part_floor(report, quick):
 
 PARTS = {
     "ask_tell": part_ask_tell,
+    "peers": part_peers,
     "capacity": part_capacity,
     "studies": part_studies,
     "sweep": part_sweep,
