@@ -37,6 +37,7 @@ class Task:
     n_parallel: int = 1
     noise: float = 0.0  # standard deviation of what is added to every result
     instances: tuple["Task", ...] = ()  # where given, what the seeds play, in turn
+    is_traceable: bool = True  # else `value` is a Python function
 
     def of(self, seed):
         """What `seed` plays."""
@@ -56,6 +57,8 @@ class Task:
 
     @functools.cached_property
     def compiled(self):
+        if not self.is_traceable:
+            return self.value
         return jax.jit(lambda x: self.value(x))  # a bound method may not hash
 
     def concrete(self, point, rng):
@@ -106,6 +109,8 @@ class Program:
         return jax.jit(whole) if inside_jit or self.bare else whole
 
     def points(self, task, seeds):
+        if not task.is_traceable:
+            return np.stack([self._in_python(task.of(seed), seed) for seed in seeds])
         keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
         if task.instances:
             return self._points_each(task, seeds, keys)
@@ -130,6 +135,21 @@ class Program:
             return run(state, key)[0]
 
         return np.asarray(self._over_seeds(study)((values, noises, keys)))
+
+    def _in_python(self, task, seed):
+        """The proposals of one study whose objective is no part of a program."""
+        from hyperopt_jax import python_loop
+
+        state, optimizer = self.init(task)
+        rng = np.random.default_rng(seed)
+        _, (batches, _) = optimizer.optimize(
+            state,
+            jax.random.key(seed),
+            lambda key, params: task.concrete(np.stack(params), rng),
+            -(-task.n_trials // task.n_parallel),
+            evaluate=python_loop,
+        )
+        return np.concatenate([np.stack(batch, -1) for batch in batches])
 
     def _over_seeds(self, study):
         in_turn = functools.partial(jax.lax.map, study)

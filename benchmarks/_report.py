@@ -21,7 +21,7 @@ THREADS = {
 PACKAGES = (
     *("jax", "jaxlib", "equinox", "optax", "numpy", "scipy"),
     *("hyperoptax", "bayex", "optuna", "torch", "botorch", "gpytorch", "greenlet"),
-    *("cmaes", "nevergrad"),
+    *("cmaes", "nevergrad", "ioh"),
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -3,6 +3,7 @@
 python benchmarks/bench_quality.py --quick
 python benchmarks/bench_quality.py --dim 5 --seeds 10 --trials 60
 python benchmarks/bench_quality.py --families --dim 5 --contenders tuned botorch
+python benchmarks/bench_quality.py --bbob --dim 5 --contenders tuned nevergrad
 """
 
 from dataclasses import replace
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
+from _bbob import BOUNDS, Function, functions
 from _families import families, one_of
 from _peers import CONTENDERS, Task
 
@@ -29,6 +31,7 @@ QUICK = {
     "contenders": ["tuned", "optuna-tpe"],
 }
 QUICK_FAMILIES = ["Ackley", "Rosenbrock", "SphereAtBoundary"]
+QUICK_FUNCTIONS = ["Sphere", "Discus", "Weierstrass"]
 
 
 def options():
@@ -43,13 +46,17 @@ def options():
     add("--noise", type=float, default=0.0, help="share of the values' spread (0)")
     add("--move", type=int, default=0, metavar="SEED", help="of the moves (0)")
     add("--published", action="store_true", help="problems as published, not moved")
-    add("--families", action="store_true", help="every seed another instance")
+    sets = parser.add_mutually_exclusive_group()
+    instance = "every seed another instance"
+    sets.add_argument("--families", action="store_true", help=instance)
+    sets.add_argument("--bbob", action="store_true", help=f"BBOB's, {instance}")
     args = parser.parse_args()
-    if args.families and (args.published or args.move):
-        parser.error("--families brings its own moves: no --published, no --move")
+    if (args.families or args.bbob) and (args.published or args.move):
+        parser.error("instances are moved already: no --published, no --move")
     defaults = QUICK if args.quick else FULL
-    if args.quick and args.families:
-        defaults = {**QUICK, "problems": QUICK_FAMILIES}
+    if args.quick and (args.families or args.bbob):
+        quick = QUICK_FAMILIES if args.families else QUICK_FUNCTIONS
+        defaults = {**QUICK, "problems": quick}
     for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
@@ -60,10 +67,13 @@ def options():
 
 def chosen(args):
     """The problems of the race, by name; shifted and rotated, since many have their
-    optimum at the centre, which some searches try first. With `--families`, a stack of
-    instances each.
+    optimum at the centre, which some searches try first. With `--families` and `--bbob`,
+    a stack of instances each.
     """
-    every = _families(args) if args.families else _problems(args)
+    if args.bbob:
+        every = {one.name: one for one in functions(args.dim, args.seeds)}
+    else:
+        every = _families(args) if args.families else _problems(args)
     unknown = set(args.problems or ()) - set(every)
     if unknown:
         raise SystemExit(f"expected problems among {[*every]}, got {[*unknown]}")
@@ -90,14 +100,26 @@ def is_stack(problem):
 
 
 def make_task(problem, args):
+    if isinstance(problem, Function):
+        bounds = (BOUNDS,) * problem.dim
+        task = Task(None, bounds, args.trials, args.batch, is_traceable=False)
+        tasks = (replace(task, value=gap) for gap in problem.instances)
+        return _of_instances(_noisy(task, args) for task in tasks)
     if is_stack(problem):
         rows = range(len(problem.shift))
-        instances = [make_task(one_of(problem, row), args) for row in rows]
-        return replace(instances[0], instances=tuple(instances))
+        return _of_instances(make_task(one_of(problem, row), args) for row in rows)
     with jax.enable_x64(True):  # an instance may be in double precision
         low, high = problem.lower.tolist(), problem.upper.tolist()
     bounds = tuple(zip(low, high, strict=True))
-    task = Task(problem.value, bounds, args.trials, args.batch)
+    return _noisy(Task(problem.value, bounds, args.trials, args.batch), args)
+
+
+def _of_instances(tasks):
+    first, *others = tasks
+    return replace(first, instances=(first, *others))
+
+
+def _noisy(task, args):
     if not args.noise:
         return task
     spread = float(np.std(task.sample(1000, seed=0)[1]))
@@ -106,16 +128,22 @@ def make_task(problem, args):
 
 def regrets(problem, points):
     """Best gap so far, (n_seeds, n_trials), noiseless and in double precision."""
+    values = values_of(problem, points)
+    gaps = np.where(np.isfinite(values), values, np.inf) - problem.optimum
+    return np.maximum(np.minimum.accumulate(gaps, axis=1), FLOOR)
+
+
+def values_of(problem, points):
+    """The objective at `points (n_seeds, n_trials, d)`."""
+    if isinstance(problem, Function):
+        return problem.values(points)
     with jax.enable_x64(True):
         points = jnp.asarray(points, jnp.float64)
         if is_stack(problem):
             problem = one_of(problem, np.arange(len(points)) % len(problem.shift))
             value = jax.vmap(lambda one, points: jax.vmap(one.value)(points))
-            values = np.asarray(jax.jit(value)(problem, points))
-        else:
-            values = np.asarray(jax.jit(jax.vmap(jax.vmap(problem.value)))(points))
-    gaps = np.where(np.isfinite(values), values, np.inf) - problem.optimum
-    return np.maximum(np.minimum.accumulate(gaps, axis=1), FLOOR)
+            return np.asarray(jax.jit(value)(problem, points))
+        return np.asarray(jax.jit(jax.vmap(jax.vmap(problem.value)))(points))
 
 
 def race(name, problem, task, seeds, gaps):
