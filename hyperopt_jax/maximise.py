@@ -81,14 +81,9 @@ def candidates(
         around = incumbent[None, :] + offsets
     else:
         around = codec.perturb(incumbent[None, :], offsets, points)
-    is_near = surrounds_incumbent(n)[:, None]
+    is_near = np.arange(n)[:, None] % 2 == 1
     chosen = jnp.where(is_near, around, box.low[None, :] + points * width)
     return jnp.clip(chosen, box.low[None, :], box.high[None, :])
-
-
-def surrounds_incumbent(n: int) -> np.ndarray:
-    """Which of `n` candidates are near the incumbent, and do not fill the box."""
-    return np.arange(n) % 2 == 1
 
 
 def _moved_net(shift: Float[Array, " s"], n: int) -> Float[Array, "n s"]:

@@ -219,11 +219,14 @@ def _proposal(
     start = maximise.candidates(
         shift, batch.incumbent, box, optimizer.n_candidates, codec
     )
-    start = _feasible(codec, start, key)
-    wanted = filled.y_max
+    wanted, drawn = filled.y_max, None
     if optimizer.n_greedy is not None:
         asks = ~local & explore.asks_for_much(place, optimizer.n_greedy)
         wanted = wanted + jnp.where(asks, explore.LARGE_IMPROVEMENT, 0.0)
+        drawn = ~local & explore.is_drawn(place, optimizer.n_greedy)
+        # Before constraints move rows about: none may come from near the incumbent.
+        start = jnp.where(drawn, maximise.net(shift, optimizer.n_candidates), start)
+    start = _feasible(codec, start, key)
     acquire = optimizer.acquisition.bound(
         posterior,
         codec.features(start),
@@ -246,8 +249,7 @@ def _proposal(
         optimizer.n_lbfgs_steps,
         codec,
     )
-    if optimizer.n_greedy is not None:
-        drawn = ~local & explore.is_drawn(place, optimizer.n_greedy)
+    if drawn is not None:
         u = jnp.where(drawn, _any_of(codec, start, shift, filled.U, taken), u)
     return u
 
@@ -381,11 +383,8 @@ def _any_of(
     U: Float[Array, "n d"],
     recorded: Bool[Array, " n"],
 ) -> Float[Array, " d"]:
-    """One of the candidates at random, of those that fill the box if not all do."""
+    """One of the candidates at random."""
     order = maximise.draw_order(shift, points.shape[0])
-    if not codec.is_discrete.all():
-        fills = ~maximise.surrounds_incumbent(points.shape[0])
-        order = order + fills.astype(order.dtype)
     return points[jnp.argmax(_unless_taken(codec, order, points, U, recorded))]
 
 

@@ -46,6 +46,25 @@ def test_one_trial_is_drawn_at_random():
 
 
 @pytest.mark.slow
+def test_drawn_trials_are_uniform_where_a_constraint_holds():
+    # A constraint moves candidates about, those near the best trial too.
+    space = hj.ConstrainedSpace(
+        {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)},
+        lambda params: params["x"] + params["y"] <= 1.0,
+    )
+    state, search = hj.BayesianSearch.tuned(
+        space, 20, n_parallel=1, n_local=0, n_warmup=1, n_greedy=0
+    )
+    x = jnp.asarray([0.3, 0.2])  # the best one, and one failure since
+    state = search.update_state(state, KEY, jnp.asarray([1.0, 0.0]), {"x": x, "y": x})
+    drawn = jax.vmap(lambda key: search.get_next_params(state, key))(
+        jax.random.split(KEY, 400)
+    )
+    # In the triangle, (1 - x)^2 is uniform.
+    assert kstest((1 - np.asarray(drawn["x"][:, 0])) ** 2, "uniform").pvalue > 1e-3
+
+
+@pytest.mark.slow
 def test_drawn_trials_do_not_repeat_in_a_finite_space():
     space = hj.ConditionalSpace({"a": {"n": hj.QLinearSpace(1, 5)}, "b": {}, "c": {}})
     state, search = hj.BayesianSearch.tuned(space, 7, n_parallel=1, n_greedy=0)
