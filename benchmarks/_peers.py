@@ -140,6 +140,8 @@ class Program:
         """The proposals of one study whose objective is no part of a program."""
         from hyperopt_jax import python_loop
 
+        if self.bare:
+            raise NotImplementedError("raced on what JAX can trace only")
         state, optimizer = self.init(task)
         rng = np.random.default_rng(seed)
         _, (batches, _) = optimizer.optimize(
