@@ -1,7 +1,8 @@
-"""Three tuning problems with families, conditions and a constraint, on real data.
+"""Tuning problems with families, conditions and a constraint.
 
 Each chooses among three scikit-learn estimators with two to four hyperparameters of their
-own, on a data set that scikit-learn brings along; the loss is cross-validated.
+own, on a data set that scikit-learn brings along, or makes (`friedman`); the loss is
+cross-validated.
 """
 
 import functools
@@ -24,6 +25,7 @@ from hyperopt_jax import (
 )
 
 FOLDS = 3
+MAX_ROWS = 600  # of digits; the others have fewer
 LARGEST_FOREST = 400  # trees times depth, for the memory that a forest may take
 
 
@@ -59,13 +61,14 @@ class EstimatorProblem:
         return self.loss(decode_choices(self.space, params))
 
 
-def problems(quick: bool) -> list[EstimatorProblem]:
-    found = [
-        EstimatorProblem("breast_cancer", True),
-        EstimatorProblem("wine", True),
-        EstimatorProblem("diabetes", False),
-    ]
-    return found[1:2] if quick else found
+PROBLEMS = {
+    "breast_cancer": EstimatorProblem("breast_cancer", True),
+    "wine": EstimatorProblem("wine", True),
+    "diabetes": EstimatorProblem("diabetes", False),
+    "digits": EstimatorProblem("digits", True),
+    "iris": EstimatorProblem("iris", True),
+    "friedman": EstimatorProblem("friedman", False),
+}
 
 
 def _branches(problem: EstimatorProblem) -> dict[str, Any]:
@@ -144,7 +147,10 @@ def suggest(trial: Any) -> dict[str, Any]:
 def _data(name: str) -> tuple[np.ndarray, np.ndarray]:
     from sklearn import datasets
 
-    return getattr(datasets, f"load_{name}")(return_X_y=True)
+    if name == "friedman":
+        return datasets.make_friedman1(300, noise=1.0, random_state=0)
+    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    return X[:MAX_ROWS], y[:MAX_ROWS]
 
 
 def _estimator(is_classification: bool, config: dict[str, Any]) -> Any:

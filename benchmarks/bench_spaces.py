@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
-from _estimators import fits_in_memory, problems, suggest
+from _estimators import PROBLEMS, fits_in_memory, suggest
 
 PARTS = "throughput", "compile", "categories", "estimators"
-FULL = {"seeds": 10, "trials": 80, "rounds": 5}
-QUICK = {"seeds": 1, "trials": 12, "rounds": 1}
+FULL = {"seeds": 10, "trials": 80, "rounds": 5, "problems": list(PROBLEMS)}
+QUICK = {"seeds": 1, "trials": 12, "rounds": 1, "problems": ["wine"]}
 
 
 def options():
@@ -22,6 +22,7 @@ def options():
     add("--part", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")
     add("--seeds", type=int, help="studies a problem (10)")
     add("--trials", type=int, help="trials a study (80)")
+    add("--problems", nargs="+", choices=PROBLEMS, help="of estimators (all)")
     add("--rounds", type=int, help="measurements of a row (5)")
     args = parser.parse_args()
     for name, value in (QUICK if args.quick else FULL).items():
@@ -209,8 +210,8 @@ def _add_scores(report, title, best, **cells):
 
 
 def estimators(report, args):
-    """Three problems with families, conditions and a constraint."""
-    for problem in problems(args.quick):
+    """Problems with families, conditions and a constraint."""
+    for problem in (PROBLEMS[name] for name in args.problems):
         contenders = {"tuned": _ours, "random": _ours, "optuna-tpe": _tpe}
         best = {}
         for name, run in contenders.items():

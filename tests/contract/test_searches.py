@@ -197,6 +197,29 @@ def test_studies_vmap_over_bounds(row):
         np.testing.assert_allclose(params["x"][i], alone["x"], rtol=1e-4)
 
 
+@pytest.mark.slow
+@rows
+def test_studies_in_one_loop_equal_the_same_ones_alone_bit_for_bit(row):
+    """vmap may round in another way; `lax.map` runs what a study alone runs."""
+    if row.finite_only:
+        pytest.skip("the bounds fix the size of a grid")
+
+    def study(low, key):
+        space = {"x": hj.LinearSpace(low, 2 * low), "y": hj.LogSpace(low, 10 * low)}
+        state, search = row.start(space, 20, n_parallel=1)
+        objective = lambda key, p: (p["x"] - low) ** 2 + jnp.log(p["y"])  # noqa: E731
+        return search.optimize_scan(state, key, objective, 20)[1]
+
+    lows, keys = jnp.array([0.5, 1.0, 3.0]), jax.random.split(KEY, 3)
+    together = jax.jit(lambda *all: jax.lax.map(lambda one: study(*one), all))(
+        lows, keys
+    )
+    alone = jax.jit(study)
+    apart = [alone(low, key) for low, key in zip(lows, keys, strict=True)]
+    apart = jax.tree.map(lambda *leaves: np.stack(leaves), *apart)
+    jax.tree.map(np.testing.assert_array_equal, together, apart)
+
+
 @rows
 @widths
 def test_failed_trials_neither_win_nor_poison(row, q):
