@@ -94,13 +94,15 @@ class ConstrainedSpace(CompositeSpace):
         dtype = jnp.result_type(float)
         # Of constants alone there is one point, without a column.
         n = columns[0].shape[0] if columns else 1
+        if n == 0:
+            return columns
         X = np.concatenate([np.zeros((n, 0)), *(c[:, None] for c in columns)], axis=1)
         with jax.ensure_compile_time_eval():
             kept = np.asarray(self.holds(jnp.asarray(X, dtype)))
-        if not kept.any():
+        if not columns and not kept.any():
             raise SpaceError(
-                f"expected a space with feasible points, got {len(kept)} points of which "
-                f"none satisfies all constraints"
+                "expected a space with feasible points, got constants that do not satisfy "
+                "all constraints"
             )
         return [column[kept] for column in columns]
 

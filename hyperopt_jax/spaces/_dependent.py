@@ -1,7 +1,7 @@
 """Parameters that count where others have certain values."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces._base import CompositeSpace, Space
 from hyperopt_jax.spaces._choice import OrdinalSpace
-from hyperopt_jax.spaces._enumerate import filled, table_of as list_points
+from hyperopt_jax.spaces._enumerate import check_count, filled, table_of as list_points
 from hyperopt_jax.spaces._layout import Literal, Slot, Walk, is_searched
 from hyperopt_jax.spaces._objects import Objects
 
@@ -21,6 +21,9 @@ Test = tuple[str, Objects | None, float, float]
 
 # A number so many roundings from one that is proposed stands for it: 0.7 for 7 * 0.1.
 DIGITS = 4
+
+# Among so many values it is looked up whether one fulfils a condition.
+MAX_LISTED = 10_000
 
 
 class Condition(eqx.Module):
@@ -33,7 +36,8 @@ class Condition(eqx.Module):
     Args:
         parent: name of another parameter of the same `DependentSpace`.
         is_in: values of the parent: objects of a choice, numbers of any other space.
-        low, high: numbers; without end by default.
+        low, high: numbers; without end by default. Of a choice among numbers they are
+            compared with what is chosen, not with its index.
 
     Raises:
         SpaceError: neither values nor an interval, or both; ends that are no numbers.
@@ -112,7 +116,8 @@ class DependentSpace(CompositeSpace):
 
     Raises:
         SpaceError: a name that is not in `space`, a parent that is no single number or
-            choice, a value that it cannot have, or conditions in a circle.
+            choice, a value that it cannot have, an interval in which it has none or of
+            choices that are no numbers, or conditions in a circle.
 
     ```python
     space = DependentSpace(
@@ -152,15 +157,9 @@ class DependentSpace(CompositeSpace):
                         f"expected the names of conditions to be in the space, got "
                         f"{other!r}; it has {sorted(self.space)}"
                     )
-            for clause in condition.clauses:
-                for test in clause:
-                    _literals(self.space[test[0]], 0, test)
         self.when = {
             name: Condition.of(
-                tuple(
-                    tuple(_as_proposed(self.space[test[0]], test) for test in clause)
-                    for clause in condition.clauses
-                )
+                tuple(_checked(self.space, clause) for clause in condition.clauses)
             )
             for name, condition in self.when.items()
         }
@@ -215,11 +214,97 @@ class DependentSpace(CompositeSpace):
         return float(columns[0].shape[0]) if columns else 1.0
 
     def table(self, table_of: Callable[[PyTree], list[np.ndarray]]) -> list[np.ndarray]:
-        columns = filled(self, table_of(self.space))
+        rows = _Rows(1, {}, {}, {})
+        for name in self._order():
+            kept = np.ones(rows.n, bool)
+            for clause in self.when[name].clauses if name in self.when else ():
+                kept &= np.any(
+                    [rows.pass_(self.space, test) for test in clause], axis=0
+                )
+            rows = rows.with_(name, table_of(self.space[name]), kept)
+        # In the order in which all combinations come, of which these are some.
+        order = np.lexsort([rows.numbers[name] for name in sorted(self.space)][::-1])
+        columns = [c[order] for name in sorted(self.space) for c in rows.columns[name]]
+        columns = filled(self, columns)
         if not columns:
             return []
         _, first = np.unique(np.stack(columns, axis=1), axis=0, return_index=True)
         return [column[np.sort(first)] for column in columns]
+
+
+class _Rows(NamedTuple):
+    """Points of some names of a `DependentSpace`, one a row.
+
+    Of each name: its columns, where it is active, and which of its own points it is at;
+    the first one where it is inactive.
+    """
+
+    n: int
+    columns: dict[str, list[np.ndarray]]
+    active: dict[str, np.ndarray]
+    numbers: dict[str, np.ndarray]
+
+    def pass_(self, space: Mapping[str, Any], test: Test) -> np.ndarray:
+        """Which rows pass a test of a name in them."""
+        parent = test[0]
+        value = np.asarray(self.columns[parent][0], jnp.result_type(float))
+        inside = [
+            (value >= value.dtype.type(x.low)) & (value <= value.dtype.type(x.high))
+            for x in _literals(space[parent], 0, test)
+        ]
+        return self.active[parent] & np.any(inside, axis=0)
+
+    def with_(self, name: str, own: list[np.ndarray], kept: np.ndarray) -> "_Rows":
+        """Each row with every point of one more name, or the first one if not `kept`."""
+        m = own[0].shape[0] if own else 1
+        copies = np.where(kept, m, 1)
+        check_count(float(copies.sum()))
+        rows = np.repeat(np.arange(self.n), copies)
+        start = np.repeat(np.cumsum(copies) - copies, copies)
+        number = np.arange(len(rows)) - start
+
+        def copied(columns: dict[str, Any]) -> dict[str, Any]:
+            return {key: column[rows] for key, column in columns.items()}
+
+        columns = {k: [c[rows] for c in own] for k, own in self.columns.items()}
+        return _Rows(
+            len(rows),
+            columns | {name: [column[number] for column in own]},
+            copied(self.active) | {name: kept[rows]},
+            copied(self.numbers) | {name: number},
+        )
+
+
+def _checked(space: Mapping[str, Any], clause: tuple[Test, ...]) -> tuple[Test, ...]:
+    """The tests of a clause that can be passed, as a search proposes values."""
+    tests = []
+    for test in clause:
+        _literals(space[test[0]], 0, test)
+        tests.append(_as_proposed(space[test[0]], test))
+    passable = tuple(test for test in tests if _can_be_passed(space[test[0]], test))
+    if not passable:
+        parent, _, low, high = clause[0]
+        raise SpaceError(
+            f"expected a Condition that some value of {parent!r} fulfils, got low={low:g} "
+            f"and high={high:g}, between which its {type(space[parent]).__name__} has none"
+        )
+    return passable
+
+
+def _can_be_passed(space: Any, test: Test) -> bool:
+    """Whether a parent has a value that passes; taken for granted if bounds are traced."""
+    _, values, low, high = test
+    if values is not None or not is_concrete(space):
+        return values is None or len(values) > 0
+    if low > high:
+        return False
+    with jax.ensure_compile_time_eval():
+        if space.is_discrete and float(space.n_values()) <= MAX_LISTED:
+            numbers = np.asarray(space.points())
+            return bool(((numbers >= low) & (numbers <= high)).any())
+        if not hasattr(space, "lower_bound"):
+            return True
+        return low <= float(space.upper_bound) and high >= float(space.lower_bound)
 
 
 def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
@@ -230,6 +315,8 @@ def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
             f"expected the parent {parent!r} of a Condition to be a space of numbers or "
             f"choices, got {space!r}"
         )
+    if values is None and isinstance(space, OrdinalSpace):
+        values = _choices_within(space, parent, low, high)
     if values is None:
         return [_literal(space, leaf, low, high)]
     if isinstance(space, OrdinalSpace):
@@ -244,6 +331,23 @@ def _literals(space: Any, leaf: int, test: Test) -> list[Literal]:
             )
         numbers = [float(value) for value in values]
     return [_literal(space, leaf, number, number) for number in numbers]
+
+
+def _choices_within(
+    space: OrdinalSpace, parent: str, low: float, high: float
+) -> Objects:
+    """The choices between `low` and `high`, of a space of numbers to choose from."""
+    numbers = [as_numbers(choice) for choice in space.choices]
+    if any(number is None or number.ndim for number in numbers):
+        raise SpaceError(
+            f"expected is_in for a Condition on {parent!r}, whose choices are no numbers, "
+            f"got low={low:g} and high={high:g}"
+        )
+    return Objects(
+        choice
+        for choice, number in zip(space.choices, numbers, strict=True)
+        if low <= float(number) <= high
+    )
 
 
 def _literal(space: Space, leaf: int, low: float, high: float) -> Literal:
@@ -282,7 +386,11 @@ def _as_proposed(space: Any, test: Test) -> Test:
     Seven steps of 0.1 are not 0.7.
     """
     parent, values, low, high = test
-    if isinstance(space, OrdinalSpace) or not is_concrete(space):
+    if isinstance(space, OrdinalSpace):
+        if values is None:
+            values = _choices_within(space, parent, low, high)
+        return parent, values, -np.inf, np.inf
+    if not is_concrete(space):
         return test
     if values is not None:
         return parent, Objects(_moved(space, value) for value in values), low, high

