@@ -279,9 +279,9 @@ def merge(*parts: PyTree) -> PyTree:
 def decode_choices(space: PyTree, params: PyTree) -> Any:
     """Configurations for plain Python: objects for indices, Python's own numbers.
 
-    `encode_choices` is the inverse. Indices of choices become the chosen objects, the index of a conditional space the
-    name of its branch, numbers Python's own and arrays NumPy's. Branches that were not
-    chosen and entries beyond a list's length are left out.
+    `encode_choices` is the inverse. Indices of choices become the chosen objects, the
+    index of a conditional space the name of its branch, numbers Python's own and arrays
+    NumPy's. Branches that were not chosen and entries beyond a list's length are left out.
 
     Args:
         params: one configuration (one dict comes back), or a batch or a list of them (a
