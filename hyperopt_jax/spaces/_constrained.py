@@ -27,8 +27,8 @@ class ConstrainedSpace(CompositeSpace):
     `space`. Constraints on *results* are something else: return NaN for a failed trial.
 
     Points are found by rejection, so constraints that leave less than about a
-    hundred-thousandth of the volume want narrower bounds. An equality of floats leaves
-    nothing: compute one parameter from the others instead.
+    hundred-thousandth of the volume want narrower bounds: below that, samples repeat. An
+    equality of floats leaves nothing: compute one parameter from the others instead.
 
     Args:
         space: a space or a pytree of them; may be conditional. Where a ConstrainedSpace

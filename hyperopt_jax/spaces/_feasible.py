@@ -22,6 +22,9 @@ MAX_TRIES, BLOCK = 2**20, 512
 N_BLOCKS = MAX_TRIES // BLOCK
 MANY_BLOCKS, PROBED_BLOCKS, COUNTED = 64, 8, 64
 
+# Independent points are looked for as long as `MAX_TRIES` draws bring this many of them.
+LEAST_FOUND = 4
+
 # How many feasible candidates are wanted, and how many do once that took some blocks.
 PLENTY, ENOUGH, PATIENCE = 256, 16, 64
 
@@ -68,7 +71,10 @@ def holds(rule: Rule, X: Float[Array, "n k"]) -> Bool[Array, " n"]:
 def sampled(
     codec: "Codec", key: PRNGKeyArray, n: int
 ) -> tuple[Float[Array, "n d"], Bool[Array, ""]]:
-    """`n` independent points, uniform on the feasible part of the cube."""
+    """`n` independent points, uniform on the feasible part of the cube.
+
+    Some of them repeat where `MAX_TRIES` draws hold fewer than `LEAST_FOUND` feasible ones.
+    """
     pool, found = _search(codec, key, None, n, n, n)
     return _repeated(pool, found), found > 0
 
@@ -131,9 +137,9 @@ def _search(
     """Up to `capacity` feasible points, snapped; the rows found, and how many.
 
     Looks at the rows `first`, then at uniform points until there are `plenty`, or
-    `enough` after some blocks, or `MAX_TRIES` were drawn. Where none is found by then there
-    is a last chance with draws that do not depend on `key`: those in which `probe` found
-    a point when the search began.
+    `enough` after some blocks, or `MAX_TRIES` were drawn; without `first` it goes on while
+    points are found. Where none is found by then there is a last chance with draws that do
+    not depend on `key`: those in which `probe` found a point when the search began.
     """
     seed = jax.random.bits(key, (), jnp.uint32)
     n_blocks = max(1, min(-(-capacity // BLOCK), MANY_BLOCKS))
@@ -149,15 +155,18 @@ def _search(
     def unfinished(carry: tuple) -> Bool[Array, ""]:
         _, found, i = carry
         wanted = jnp.where(i * n_blocks < PATIENCE, plenty, enough)
-        return ((i < n_rounds) & (found < wanted)) | ((found == 0) & (i < 2 * n_rounds))
+        budget = 0 if given is not None else (found + LEAST_FOUND - 1) // LEAST_FOUND
+        missing = (found < wanted) & (i // n_rounds <= budget)
+        return missing | ((found == 0) & (i < 2 * n_rounds))
 
     def look(carry: tuple) -> tuple:
         pool, found, i = carry
         number = jnp.maximum(i, 0) % n_rounds
-        U = _draw(codec, jnp.where(i < n_rounds, seed, 0), number, n_blocks)
+        is_last_chance = (found == 0) & (i >= n_rounds)
+        U = _draw(codec, jnp.where(is_last_chance, 0, seed), number, n_blocks)
         if given is None:
             sample = hashed_uniform(jax.random.fold_in(key, i), U.shape, U.dtype)
-            U = jnp.where(i < n_rounds, sample, U)
+            U = jnp.where(is_last_chance, U, sample)
         else:
             U = jnp.where(i < 0, given, U)
         U, X = codec.snapped(U)

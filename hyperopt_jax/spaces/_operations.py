@@ -28,7 +28,8 @@ from hyperopt_jax.spaces._tables import lists_configurations, ravel, unravel
 def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
     """`n` independent configurations: a pytree like the space, leaves (n, ...).
 
-    Uniform on the feasible part of a space with constraints. One compiled program for
+    Uniform on the feasible part of a space with constraints, where samples repeat only
+    if it is less than about a hundred-thousandth of the volume. One compiled program for
     each structure of space and `n`.
 
     Raises:

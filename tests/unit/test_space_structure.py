@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hyperopt_jax import GridSearch, Matern, decode_choices, spaces
+from hyperopt_jax import GridSearch, Matern, RandomSearch, decode_choices, spaces
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces import (
     BooleanSpace,
@@ -365,6 +365,31 @@ class TestConstraints:
         area = 0.5 - 0.16  # x < y and x + y <= 1.2: a triangle less a corner
         share = (0.2 - 0.02) / area
         assert abs(low - share) < 0.03
+
+    def test_samples_do_not_repeat_where_few_points_are_feasible(self):
+        # A thousandth of the volume: twice as many points as a million draws hold.
+        space = ConstrainedSpace(
+            {"x": LinearSpace(0.0, 1.0), "y": LinearSpace(0.0, 1.0)},
+            lambda p: (p["x"] < 0.01) & (p["y"] < 0.1),
+        )
+        state, search = RandomSearch.init(space, n_parallel=2000)
+        for params in (
+            spaces.sample(space, KEY, 2000),
+            search.get_next_params(state, KEY),
+        ):
+            rows = np.stack([params["x"], params["y"]], axis=1)
+            assert len(np.unique(rows, axis=0)) == 2000
+            assert bool(spaces.contains(space, params).all())
+
+    def test_hopeless_samples_end_and_repeat(self):
+        # A few points in ten million: their number does not grow with what is wanted.
+        space = ConstrainedSpace(
+            {"x": LinearSpace(0.0, 1.0), "y": LinearSpace(0.0, 1.0)},
+            lambda p: (p["x"] < 0.001) & (p["y"] < 0.002),
+        )
+        params = spaces.sample(space, KEY, 600)
+        assert len(np.unique(np.asarray(params["x"]))) < 20
+        assert bool(spaces.contains(space, params).all())
 
     def test_infeasible_rows_are_replaced_and_feasible_ones_come_first(self):
         space = ConstrainedSpace(
