@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from hyperopt_jax._checks import as_numbers
 from hyperopt_jax.errors import ParamsError, SpaceError
-from hyperopt_jax.integrations._ranges import bounds_of, plain_constant, plain_numbers
+from hyperopt_jax.integrations._ranges import bounds_of, plain_constant
 from hyperopt_jax.spaces import (
     BooleanSpace,
     ChoiceSpace,
@@ -26,6 +26,7 @@ from hyperopt_jax.spaces import (
     sample,
 )
 from hyperopt_jax.spaces._enumerate import check_count
+from hyperopt_jax.spaces._plain import as_written
 
 Name = tuple[str, ...]
 NUMBERS = int, float, np.integer, np.floating
@@ -293,7 +294,7 @@ def _written(own: Any, where: str) -> Any:
         return {False, True}
     if isinstance(own, Space) and own.is_discrete and own.shape == ():
         check_count(float(own.n_values()))
-        return set(plain_numbers(own.points()))
+        return {as_written(own, value) for value in np.asarray(own.points())}
     if type(own) in (LinearSpace, LogSpace):
         return list(bounds_of(own))
     raise SpaceError(

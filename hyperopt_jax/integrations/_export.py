@@ -11,7 +11,7 @@ from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.integrations._ranges import (
     bounds_of,
     plain_constant,
-    shortest,
+    plain_numbers,
 )
 from hyperopt_jax.spaces import (
     BooleanSpace,
@@ -30,6 +30,7 @@ from hyperopt_jax.spaces import (
 )
 from hyperopt_jax.spaces._layout import Layout, Literal, full_layout
 from hyperopt_jax.spaces._operations import own_names
+from hyperopt_jax.spaces._plain import as_written, shortest
 from hyperopt_jax.spaces._vector import entry_of
 
 SIGNS = {
@@ -132,7 +133,7 @@ def _hyperparameter(
     if isinstance(space, OrdinalSpace):
         return library.OrdinalHyperparameter(name, list(space.choices), **start)
     if isinstance(space, DiscreteSpace):
-        values = np.sort(space.values).tolist()
+        values = plain_numbers(np.sort(space.values))
         return library.OrdinalHyperparameter(name, values, **start)
     if isinstance(space, LinearSpace) and space.step is None:
         found = _number(library, name, space, start)
@@ -224,7 +225,7 @@ def _listed(space: Space, number: Any) -> Any:
     """The value in ConfigSpace's list that stands for a number in the parameters."""
     if isinstance(space, OrdinalSpace):
         return space.choices[int(number)]
-    return np.asarray(number, space.dtype).item()
+    return as_written(space, np.asarray(number, space.dtype))
 
 
 def _passed(parent: str, how_many: str) -> SpaceError:

@@ -1,7 +1,6 @@
 """Optuna's distributions."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from hyperopt_jax.errors import SpaceError
@@ -10,7 +9,7 @@ from hyperopt_jax.integrations._ranges import (
     bounds_of,
     number_space,
     plain_constant,
-    shortest,
+    plain_numbers,
 )
 from hyperopt_jax.spaces import (
     BooleanSpace,
@@ -25,6 +24,8 @@ from hyperopt_jax.spaces import (
     Space,
 )
 from hyperopt_jax.spaces._operations import own_names
+from hyperopt_jax.spaces._plain import shortest
+from hyperopt_jax.spaces._steps import in_decimals
 
 
 def from_optuna(distributions: Mapping[str, Any]) -> dict[str, Space]:
@@ -81,11 +82,6 @@ def to_optuna(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return out
 
 
-def _last(low: float, step: float, n: int) -> float:
-    """The last of `n` values; in decimals, since Optuna drops what is not a multiple."""
-    return float(Decimal(str(low)) + (n - 1) * Decimal(str(step)))
-
-
 def _distribution(kinds: Any, name: str, node: Any) -> Any:
     if isinstance(node, FixedSpace):
         return kinds.CategoricalDistribution([plain_constant(node)])
@@ -95,7 +91,7 @@ def _distribution(kinds: Any, name: str, node: Any) -> Any:
         return kinds.CategoricalDistribution(list(node.choices))
     if isinstance(node, DiscreteSpace):
         # Exactly what decode_choices returns, since choices are found by equality.
-        return kinds.CategoricalDistribution(node.values.tolist())
+        return kinds.CategoricalDistribution(plain_numbers(node.values))
     step = getattr(node, "step", None)
     if type(node) in (QLinearSpace, QLogSpace):
         low, high = bounds_of(node)
@@ -110,7 +106,8 @@ def _distribution(kinds: Any, name: str, node: Any) -> Any:
         if not (log and step is not None):
             by = None if step is None else shortest(step)
             if by is not None:
-                high = _last(low, by, int(node.n_values()))
+                # In decimals, since Optuna drops what is not a multiple.
+                high = in_decimals(low, by, int(node.n_values()) - 1)
             return kinds.FloatDistribution(low, high, log=log, step=by)
     raise SpaceError(
         f"expected a space that Optuna has at {name!r}, got {node!r}; it has no such "

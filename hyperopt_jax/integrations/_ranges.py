@@ -19,6 +19,7 @@ from hyperopt_jax.spaces import (
     Space,
 )
 from hyperopt_jax.spaces._layout import is_node
+from hyperopt_jax.spaces._plain import shortest
 
 
 def from_ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,11 +146,6 @@ def bounds_of(space: LinearSpace) -> tuple[Any, Any]:
     return (int(low), int(high)) if whole else (shortest(low), shortest(high))
 
 
-def shortest(number: Any) -> float:
-    """The number with the fewest digits that rounds to this one: 0.1 as it was written."""
-    return float(str(np.asarray(number)[()]))
-
-
 def plain_numbers(values: Any) -> Any:
     """A number or an array as Python's own numbers, floats as they were written."""
     array = np.asarray(values)
@@ -161,4 +157,4 @@ def plain_numbers(values: Any) -> Any:
 
 def plain_constant(space: FixedSpace) -> Any:
     """A constant as Python's own number where it is one."""
-    return space.constant if len(space.objects) else np.asarray(space.value).tolist()
+    return space.constant if len(space.objects) else plain_numbers(space.value)

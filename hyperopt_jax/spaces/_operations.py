@@ -282,7 +282,9 @@ def decode_choices(space: PyTree, params: PyTree) -> Any:
 
     `encode_choices` is the inverse. Indices of choices become the chosen objects, the
     index of a conditional space the name of its branch, numbers Python's own and arrays
-    NumPy's. Branches that were not chosen and entries beyond a list's length are left out.
+    NumPy's. Floats have the digits that one would write: 0.1, whatever single precision
+    adds to it. Branches that were not chosen and entries beyond a list's length are left
+    out.
 
     Args:
         params: one configuration (one dict comes back), or a batch or a list of them (a

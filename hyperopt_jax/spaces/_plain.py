@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from hyperopt_jax._checks import as_numbers
+from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import ParamsError
+from hyperopt_jax.spaces import _steps
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._choice import OrdinalSpace
 from hyperopt_jax.spaces._codec import Codec
@@ -52,16 +53,38 @@ def as_plain(space: PyTree, params: PyTree) -> Any:
 
 def _value(space: Space, value: Any) -> Any:
     if isinstance(space, FixedSpace):
-        return space.constant if len(space.objects) else _number(value)
+        return space.constant if len(space.objects) else _numbers(space, value)
     entry = entry_of(space)
     if isinstance(entry, OrdinalSpace):
         return entry.value(int(value) if entry is space else np.asarray(value))
-    return _number(value)
+    return _numbers(space, value)
 
 
-def _number(value: Any) -> Any:
-    array = np.asarray(value)
-    return array.item() if array.ndim == 0 else array
+def _numbers(space: Space, value: Any) -> Any:
+    return as_written(space, value) if space.shape == () else np.asarray(value)
+
+
+def as_written(space: Space, number: Any) -> Any:
+    """A number of `space` as Python's own, a float with the digits that one would write."""
+    array = np.asarray(number)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array.item()
+    if not _has_steps(space):
+        return shortest(array)
+    index = _steps.index_of(space, float(array))
+    if index is None:
+        return shortest(array)
+    low, high, step = map(shortest, _steps.range_of(space))
+    return min(_steps.in_decimals(low, step, index), high)
+
+
+def shortest(number: Any) -> float:
+    """The number with the fewest digits that rounds to this one: 0.1 as it was written."""
+    return float(str(np.asarray(number)[()]))
+
+
+def _has_steps(space: Space) -> bool:
+    return getattr(space, "step", None) is not None and is_concrete(space)
 
 
 def _entries(space: ListSpace, params: PyTree) -> list[Any]:
@@ -196,7 +219,7 @@ def _as_values(space: Space, plain: Any, path: tuple[str, ...]) -> Any:
     if not np.isfinite(numbers).all() or (whole and (numbers % 1 != 0).any()):
         kind = "whole" if whole else "finite"
         raise ParamsError(f"expected {kind} numbers for {_where(path)}, got {plain!r}")
-    return numbers
+    return np.asarray(_steps.held(space, numbers)) if _has_steps(space) else numbers
 
 
 def _as_indices(
@@ -238,7 +261,8 @@ def _is_constant(space: FixedSpace, plain: Any) -> bool:
     own, numbers = np.asarray(space.value), as_numbers(plain)
     if numbers is None:
         return np.array_equal(plain, own)
-    # What went through single precision is still the same.
+    # What went through a lower precision is still the same.
+    numbers = numbers.astype(own.dtype)
     return numbers.shape == own.shape and np.allclose(numbers, own, ROUNDING, 0.0)
 
 

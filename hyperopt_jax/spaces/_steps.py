@@ -1,7 +1,9 @@
 """Numbers at equal steps between two bounds."""
 
+from decimal import Decimal
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
@@ -65,6 +67,42 @@ def number_of(space: Any, value: Shaped[Array, "..."]) -> Float[Array, "..."]:
     low = space.lower_bound
     index = jnp.round((value.astype(low.dtype) - low) / space.step)
     return jnp.clip(index, 0, space.n_values() - 1)
+
+
+def range_of(space: Any) -> tuple[Any, Any, Any]:
+    """The bounds and the step."""
+    return space.lower_bound, space.upper_bound, space.step
+
+
+def index_of(space: Any, value: float) -> int | None:
+    """The number of a value, up to rounding, on the host; None for one between steps."""
+    low, high, step = map(float, range_of(space))
+    eps = float(jnp.finfo(space.step.dtype).eps)
+    rounding = 4 * eps * max(abs(low), abs(high))
+    if not low - rounding <= value <= high + rounding:
+        return None
+    index = round((value - low) / step)
+    return index if abs(low + index * step - value) <= rounding else None
+
+
+def in_decimals(low: float, step: float, index: int) -> float:
+    """The value with this number as one writes it, where 3 * 0.1 is 0.3."""
+    return float(Decimal(str(low)) + index * Decimal(str(step)))
+
+
+def held(space: Any, value: Any) -> Any:
+    """The value that was written like this, as a search holds it.
+
+    Near zero the two differ by more than the digits of the value: by those of the bounds.
+    """
+    index = index_of(space, float(value))
+    if index is None:
+        return value
+    return _compiled_at(space, np.asarray(index, space.step.dtype))
+
+
+# As in the codec: a compiled program rounds once where single operations round twice.
+_compiled_at = eqx.filter_jit(at)
 
 
 def log_edges(space: Any) -> tuple[Float[Array, ""], Float[Array, ""]]:

@@ -189,6 +189,10 @@ class TestDomain:
         with pytest.raises(SpaceError, match="to serialise"):
             Domain({"a": {len, max}}).serialise()
 
+    def test_steps_are_written_as_one_would(self):
+        domain = Domain.from_space({"x": LinearSpace(0.0, 1.0, step=0.1)})
+        assert domain["x"] == {k / 10 for k in range(11)}
+
     def test_from_spaces(self):
         space = {
             "lr": LogSpace(1e-3, 0.1),
@@ -455,8 +459,27 @@ class TestOptuna:
         for config in spaces.decode_choices(space, params):
             for name, distribution in given.items():
                 internal = distribution.to_internal_repr(config[name])
-                near = name == "lr" or distribution._contains(internal)
-                assert near, (name, config[name])
+                assert distribution._contains(internal), (name, config[name])
+
+    def test_plain_configurations_are_trials(self):
+        optuna = pytest.importorskip("optuna")
+        space = {
+            "lr": LogSpace(1e-4, 0.1),
+            "momentum": LinearSpace(0.1, 0.9),
+            "dropout": LinearSpace(0.0, 1.0, step=0.1),
+            "shift": LinearSpace(-5.0, 5.0, step=0.1),
+            "decay": DiscreteSpace([0.1, 0.3, 1e-5]),
+            "n": QLogSpace(1, 99),
+            "constant": FixedSpace(0.1),
+        }
+        ends = {"lr": jnp.float32(0.1), "momentum": jnp.float32(0.9)}
+        params = spaces.sample(space, KEY, 50)
+        plain = spaces.decode_choices(space, params)
+        ends = spaces.decode_choices({name: space[name] for name in ends}, ends)
+        for config in [*plain, plain[0] | ends]:
+            optuna.trial.create_trial(
+                params=config, distributions=to_optuna(space), value=0.0
+            )
 
     @pytest.mark.parametrize(
         ("low", "high", "step"),
@@ -730,6 +753,18 @@ class TestConfigSpace:
         )
         with pytest.raises(SpaceError, match="some values of 'p' pass"):
             to_configspace(space)
+
+    def test_plain_configurations_are_legal(self):
+        pytest.importorskip("ConfigSpace")
+        space = {
+            "lr": LogSpace(1e-4, 0.1),
+            "momentum": LinearSpace(0.1, 0.9),
+            "decay": DiscreteSpace([0.1, 0.3, 1e-5]),
+            "constant": FixedSpace(0.1),
+        }
+        cs = to_configspace(space)
+        assert list(cs["decay"].sequence) == [1e-5, 0.1, 0.3]
+        self.check_samples(cs, space, 50)
 
     def test_a_condition_on_a_listed_float_goes_out(self):
         pytest.importorskip("ConfigSpace")

@@ -208,6 +208,52 @@ def test_plain_configurations_and_back(name):
         np.testing.assert_array_equal(alone, own[3])
 
 
+def decimals():
+    return {
+        "step": LinearSpace(0.0, 1.0, step=0.1),
+        "wide": LinearSpace(-5.0, 5.0, step=0.1),
+        "wider": LinearSpace(-100.0, 100.0, step=0.01),
+        "log": LogSpace(0.1, 0.9, step=0.2),
+        "third": LinearSpace(0.0, 1.0, step=1 / 3),
+        "bounds": LogSpace(1e-4, 0.1),
+        "listed": DiscreteSpace([0.1, 0.7, 1e-5]),
+        "constant": FixedSpace(0.1),
+        "short": FixedSpace(np.float16(0.1)),
+    }
+
+
+def check_decimals():
+    space = decimals()
+    params = spaces.sample(space, KEY, 100)
+    plain = spaces.decode_choices(space, params)
+    digits = {name: {len(str(c[name])) for c in plain} for name in space}
+    assert max(digits["step"] | digits["log"]) == 3
+    assert max(digits["wide"]) == 4
+    assert max(digits["wider"]) == 6
+    assert {c["listed"] for c in plain} == {0.1, 0.7, 1e-5}
+    assert {(c["constant"], c["short"]) for c in plain} == {(0.1, 0.1)}
+    assert max(c["third"] for c in plain) <= 1.0
+    back = spaces.encode_choices(space, plain)
+    for own, again in zip(*map(jax.tree.leaves, (params, back)), strict=True):
+        np.testing.assert_array_equal(again, own)
+
+
+def test_floats_have_the_digits_that_one_would_write():
+    check_decimals()
+    space = {"x": LogSpace(1e-4, 0.1), "s": LinearSpace(-5.0, 5.0, step=0.1)}
+    single = {"x": jnp.float32(0.1), "s": jnp.float32(4.9)}
+    assert spaces.decode_choices(space, single) == {"x": 0.1, "s": 4.9}
+    # What is at no step stays as it is.
+    assert spaces.decode_choices(space, {"x": 0.01, "s": 0.123})["s"] == 0.123
+    # Near zero a step differs by the rounding of the bounds from what is written.
+    given = spaces.encode_choices(space, {"x": 0.01, "s": 0.1})
+    assert bool(spaces.contains(space, given).all())
+
+
+def test_digits_of_double_precision(x64):
+    check_decimals()
+
+
 SPACE = {
     "opt": ChoiceSpace(["adam", "sgd"]),
     "lr": LogSpace(1e-4, 1.0),
