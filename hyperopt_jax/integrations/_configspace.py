@@ -23,6 +23,7 @@ from hyperopt_jax.spaces import (
     Space,
     active,
 )
+from hyperopt_jax.spaces._json import record
 from hyperopt_jax.spaces._objects import Objects
 
 ORDERS = {
@@ -41,6 +42,7 @@ COMPARE: dict[str, Any] = {
 }
 
 
+@record
 @dataclasses.dataclass(frozen=True)
 class Forbidden:
     """A predicate: no clause of a list holds. Equal by value, so it compiles once.

@@ -1,11 +1,12 @@
 """Spaces as JSON text, and back."""
 
+import dataclasses
 import enum
 import importlib
 import inspect
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,14 +23,25 @@ from hyperopt_jax.spaces._layout import is_node
 from hyperopt_jax.spaces._objects import Objects
 
 Names = Mapping[str, Any] | bool
+T = TypeVar("T")
 PLAIN = str, int, float, bool, type(None)
+
+# Predicates that are data and not code, by name: nothing is imported to read them.
+RECORDS: dict[str, type[Any]] = {}
+
+
+def record(kind: type[T]) -> type[T]:
+    """Makes `to_json` write a dataclass, such as a predicate, as its name and fields."""
+    RECORDS[kind.__name__] = kind
+    return kind
 
 
 def to_json(space: PyTree, indent: int | None = None) -> str:
     """A space as JSON text that `from_json` turns back into an equal one.
 
     Dicts with string keys, lists, tuples and None around spaces are kept. Functions and
-    classes among choices, and predicates, are written as their import path.
+    classes among choices, and predicates, are written as their import path; what ConfigSpace
+    forbids is written as the clauses that it is.
 
     Raises:
         SpaceError: something without a JSON form or an importable name (a lambda, an
@@ -66,13 +78,19 @@ def from_json(text: str, names: Names = False) -> PyTree:
     """
     try:
         data = json.loads(text)
-    except (TypeError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise SpaceError(f"expected JSON text, got {str(text)[:80]!r}") from error
     try:
         space = _read(data, names)
     except SpaceError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise SpaceError(
             f"expected text that to_json wrote, got a part of it that does not fit: "
             f"{error!r}"
@@ -128,6 +146,11 @@ def _written(node: Any) -> Any:
         return {library: numbers, "dtype": str(node.dtype)}
     if isinstance(node, np.generic):
         return node.item()
+    name = type(node).__name__
+    if RECORDS.get(name) is type(node):
+        own = [field.name for field in dataclasses.fields(RECORDS[name])]
+        fields = {key: _written(getattr(node, key)) for key in own}
+        return {"record": name, "fields": fields}
     # Of these types and not of ones made from them, which would come back as others.
     if type(node) in PLAIN:
         return node
@@ -204,6 +227,8 @@ def _read(data: Any, names: Names) -> Any:
         return data
     if "kind" in data:
         return _read_space(data, names)
+    if "record" in data:
+        return _read_record(data["record"], data["fields"], names)
     if "dict" in data:
         return {key: _read(item, names) for key, item in data["dict"].items()}
     if "tuple" in data:
@@ -244,6 +269,15 @@ def _read_space(data: dict[str, Any], names: Names) -> Any:
     if unknown:
         raise SpaceError(f"{data['kind']} has no argument {sorted(unknown)}")
     return kind(**arguments)
+
+
+def _read_record(name: str, fields: dict[str, Any], names: Names) -> Any:
+    if name not in RECORDS:
+        raise SpaceError(
+            f"expected a known kind of predicate, got {name!r}; import the module that "
+            f"defines it, such as hyperopt_jax.integrations"
+        )
+    return RECORDS[name](**{k: _read(item, names) for k, item in fields.items()})
 
 
 def _named(path: str, names: Names) -> Any:

@@ -610,6 +610,10 @@ class TestConfigSpace:
         # And the other way: what it samples is contained.
         self.check_contained(cs, space, space.space.space, 100)
 
+    def test_clauses_have_a_json_form(self):
+        space = from_configspace(configspace())
+        assert spaces.from_json(spaces.to_json(space)) == space
+
     def test_there_and_back(self):
         cs = configspace()
         space = from_configspace(cs)

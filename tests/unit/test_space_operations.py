@@ -511,6 +511,8 @@ class TestJson:
         ("text", "message"),
         [
             ("{", "JSON text"),
+            ("[" * 100_000, "JSON text"),
+            ('{"record": "Nothing", "fields": {}}', "known kind of predicate"),
             ("{}", "expected a space"),
             ("[1]", "expected a Space"),
             ('{"kind": "NoSpace"}', "known kind"),
