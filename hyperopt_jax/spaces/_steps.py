@@ -26,7 +26,22 @@ def as_step(kind: str, step: Any, low: Any, high: Any) -> Float[Array, ""] | Non
             f"expected {kind}.step to be above 0 and at most the width of the range, "
             f"{float(high) - float(low):g}, got {step!r}"
         )
+    if is_concrete(number, low, high):
+        _check_told_apart(kind, number, low, high)
     return number
+
+
+def _check_told_apart(kind: str, step: Any, low: Any, high: Any) -> None:
+    """Raises `SpaceError` where rounding would make neighbouring values equal."""
+    numbers = np.asarray([step, low, high])
+    least = 2 * np.spacing(np.abs(numbers[1:]).max())
+    # Whole numbers are exact.
+    if numbers[0] < least and (numbers % 1 != 0).any():
+        raise SpaceError(
+            f"expected {kind}.step of at least {least:.3g}, since {numbers.dtype} does not "
+            f"tell nearer values apart between bounds of this size, got {step:g}; enable "
+            f"x64 or shift the bounds towards 0"
+        )
 
 
 def check_whole_step(kind: str, step: Any, low: Any, high: Any) -> None:
@@ -98,7 +113,8 @@ def held(space: Any, value: Any) -> Any:
     index = index_of(space, float(value))
     if index is None:
         return value
-    return _compiled_at(space, np.asarray(index, space.step.dtype))
+    number: Any = np.asarray(index, space.step.dtype)
+    return _compiled_at(space, number)
 
 
 # As in the codec: a compiled program rounds once where single operations round twice.
