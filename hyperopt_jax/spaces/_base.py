@@ -1,7 +1,9 @@
 """What a kind of search space must say about itself."""
 
 import abc
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +13,34 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from hyperopt_jax._checks import is_concrete
+from hyperopt_jax.errors import ParamsError
+
+
+def of_own_shape(contains: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a kind's `contains` see arrays only, with the shape of its values at the end.
+
+    What ends with another shape is no value.
+    """
+
+    @functools.wraps(contains)
+    def checked(space: "Space", value: Any) -> Bool[Array, "..."]:
+        kind = type(space).__name__
+        value = as_array(value, f"numbers for {kind}, the index in place of a choice")
+        n_leading = max(value.ndim - len(space.shape), 0)
+        if value.shape[n_leading:] != space.shape:
+            return jnp.zeros(value.shape[:n_leading], bool)
+        return contains(space, value)
+
+    return checked
+
+
+def as_array(value: Any, wanted: str) -> Array:
+    """`value` as an array; raises `ParamsError` where JAX cannot hold it as one."""
+    try:
+        # Bare text JAX would take for the name of a dtype.
+        return jnp.asarray(np.asarray(value) if isinstance(value, str) else value)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ParamsError(f"expected {wanted}, got {value!r}") from error
 
 
 class Space(eqx.Module):
@@ -116,9 +146,13 @@ class Space(eqx.Module):
         """This space without what only the host needs, such as names of choices."""
         return self
 
+    @of_own_shape
     def contains(self, value: Any) -> Bool[Array, "..."]:
-        """Which of `value`, with any leading axes, are values of this space."""
-        value = jnp.asarray(value)
+        """Which of `value`, with any leading axes, are values of this space.
+
+        Raises:
+            ParamsError: no numbers; a choice is the number of its place.
+        """
         moved = jnp.asarray(self.transform(value))
         floats = jnp.issubdtype(value.dtype, jnp.floating)
         if jnp.issubdtype(moved.dtype, jnp.floating) and not floats:

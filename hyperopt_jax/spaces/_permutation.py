@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._base import Space, of_own_shape
 from hyperopt_jax.spaces._simplex import check_size
 
 # Up to this many keys are compared pair by pair, which compiles much faster than a sort.
@@ -77,8 +77,8 @@ class PermutationSpace(Space):
             jnp.int32
         )
 
+    @of_own_shape
     def contains(self, value: Any) -> Bool[Array, "..."]:
-        value = jnp.asarray(value)
         return jnp.all(self.transform(value).astype(value.dtype) == value, axis=-1)
 
     def features(self, u: Float[Array, " n"]) -> Float[Array, " n"]:

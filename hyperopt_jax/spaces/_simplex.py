@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from hyperopt_jax.errors import SpaceError
-from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._base import Space, of_own_shape
 
 
 class SimplexSpace(Space):
@@ -77,8 +77,8 @@ class SimplexSpace(Space):
         total = jnp.sum(value, axis=-1, keepdims=True)
         return jnp.where(total > 0, value / jnp.where(total > 0, total, 1), 1 / self.n)
 
+    @of_own_shape
     def contains(self, value: Any) -> Bool[Array, "..."]:
-        value = jnp.asarray(value)
         rounding = 8 * self.n * jnp.finfo(self.dtype).eps
         sums = jnp.abs(jnp.sum(value, axis=-1) - 1) <= rounding
         return sums & jnp.all(value >= 0, axis=-1)

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from hyperopt_jax.errors import SpaceError
-from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._base import Space, of_own_shape
 from hyperopt_jax.spaces._permutation import SORTED_FROM, ranks_of
 from hyperopt_jax.spaces._simplex import check_size
 
@@ -139,8 +139,8 @@ class SubsetSpace(Space):
         _, inside = lax.scan(take, start, jnp.asarray(ways))
         return self.decode(inside.astype(jnp.result_type(float)))
 
+    @of_own_shape
     def contains(self, value: Any) -> Bool[Array, "..."]:
-        value = jnp.asarray(value)
         rising = jnp.all(jnp.diff(value, axis=-1) > 0, axis=-1)
         whole = jnp.round(value) == value if value.dtype.kind == "f" else value == value
         return rising & jnp.all(whole & (value >= 0) & (value < self.n), axis=-1)

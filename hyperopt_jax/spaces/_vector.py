@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from hyperopt_jax.errors import SpaceError
-from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._base import Space, of_own_shape
 from hyperopt_jax.spaces._layout import is_searched
 
 
@@ -112,6 +112,7 @@ class VectorSpace(Space):
     def transform(self, value: Any) -> Shaped[Array, "..."]:
         return self.space.transform(value)
 
+    @of_own_shape
     def contains(self, value: Any) -> Bool[Array, "..."]:
         inside = self.space.contains(value)
         own = range(inside.ndim - len(self.length), inside.ndim)
