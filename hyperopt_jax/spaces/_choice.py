@@ -6,14 +6,15 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
-from hyperopt_jax._checks import is_concrete
+from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._cells import cell_of, middle_of, one_hot, one_hot_groups
-from hyperopt_jax.spaces._objects import Objects
+from hyperopt_jax.spaces._objects import Objects, is_nan
 
 
 class OrdinalSpace(Space):
@@ -87,14 +88,21 @@ class OrdinalSpace(Space):
         """The object with this index; for an array of indices, nested lists of them.
 
         Raises:
-            ParamsError: an index that is traced (use `switch`) or not of this space.
+            ParamsError: an index that is traced (use `switch`), no whole number or not of
+                this space.
         """
         if not is_concrete(index):
             raise ParamsError(
                 f"expected a concrete index for {type(self).__name__}.value, got a "
                 f"traced one; inside a compiled objective use switch"
             )
-        return _look_up(self.choices, jnp.asarray(index).tolist())
+        numbers = as_numbers(index)
+        if numbers is None or (numbers != np.round(numbers)).any():
+            raise ParamsError(
+                f"expected whole numbers for the indices of {type(self).__name__}, got "
+                f"{index!r}"
+            )
+        return _look_up(self.choices, numbers.tolist())
 
     def index(self, choice: Any) -> int:
         """The index of `choice`; raises `ParamsError` where it is not a choice."""
@@ -229,7 +237,8 @@ def _as_objects(kind: str, choices: Any) -> Objects:
     if len(objects) == 0:
         raise SpaceError(f"expected at least one choice for {kind}, got none")
     try:
-        distinct = len(set(objects)) == len(objects)
+        # Two NaN are one choice, but not to a set.
+        distinct = len(set(objects)) == len(objects) and not any(map(is_nan, objects))
     except TypeError:
         distinct = False
     if not distinct:
@@ -247,6 +256,6 @@ def _look_up(choices: Objects, index: Any) -> Any:
     if not 0 <= index < len(choices):
         raise ParamsError(
             f"expected an index of 0 to {len(choices) - 1} for the choices "
-            f"{choices!r}, got {index}"
+            f"{choices!r}, got {index:.0f}"
         )
     return choices[int(index)]

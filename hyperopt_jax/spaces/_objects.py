@@ -13,7 +13,7 @@ class Objects:
     """An immutable list of any Python objects, equal by value and hashable.
 
     What can be compared is compared, so that two spaces written alike are one program;
-    what cannot is itself and nothing else. `1`, `1.0` and `True` are different.
+    what cannot is itself and nothing else. `1`, `1.0` and `True` are different; NaN is NaN.
     """
 
     __slots__ = ("_items",)
@@ -47,6 +47,11 @@ class Objects:
         return next((i for i, own in enumerate(self) if same(own, item)), None)
 
 
+def is_nan(item: Any) -> bool:
+    """Whether an object is the float that equals nothing, not even itself."""
+    return isinstance(item, (float, np.floating)) and bool(item != item)
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two objects are one, or of one type and equal."""
     a, b = (x.item() if isinstance(x, np.generic) else x for x in (a, b))
@@ -54,6 +59,8 @@ def same(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b):
         return False
+    if is_nan(a):
+        return is_nan(b)
     if isinstance(a, (np.ndarray, jax.Array)) and is_concrete(a, b):
         return a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, (list, tuple)):

@@ -215,6 +215,8 @@ def _as_values(space: Space, plain: Any, path: tuple[str, ...]) -> Any:
             f"{numbers.shape}"
         )
     numbers = numbers.astype(float)
+    if space.dtype == bool and not np.isin(numbers, (0, 1)).all():
+        raise ParamsError(f"expected True or False for {_where(path)}, got {plain!r}")
     whole = not jnp.issubdtype(space.dtype, jnp.floating)
     if not np.isfinite(numbers).all() or (whole and (numbers % 1 != 0).any()):
         kind = "whole" if whole else "finite"
