@@ -90,7 +90,7 @@ def from_hps(hps: Sequence[Any]) -> dict[str, Space]:
             raise SpaceError(
                 f"expected hyperparameters with a name and a space, got {hp!r}"
             )
-        _add(space, hp.name, hp.space)
+        _add(space, _as_name(hp.name), hp.space)
     return space
 
 
@@ -185,7 +185,7 @@ def from_autogl(config: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Impo
     space: dict[str, Space] = {}
     lists: dict[str, _List] = {}
     for item in config:
-        name, kind = _get(item, "parameterName"), _get(item, "type")
+        name, kind = _as_name(_get(item, "parameterName")), _get(item, "type")
         if kind == "NUMERICAL_LIST":
             lists[name] = _add_list(space, name, item)
         else:
@@ -311,12 +311,24 @@ def _add_list(space: dict[str, Space], name: str, item: Mapping[str, Any]) -> _L
     for i, (low, high) in enumerate(zip(*ends, strict=True)):
         entry = _number(name, _get(item, "numericalType"), low, high, item)
         _add(space, f"{name}_{i}", entry)
-    parents = item.get("cutPara", ())
-    parents = (parents,) if isinstance(parents, str) else tuple(parents)
+    parents = _parents_of(name, item)
     cut = item.get("cutFunc")
     if parents and not callable(cut):
         raise SpaceError(f"expected a function for cutFunc of {name!r}, got {cut!r}")
     return _List(length, parents, cut if parents else None)
+
+
+def _parents_of(name: str, item: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the parameters that cut a list."""
+    parents = item.get("cutPara", ())
+    if isinstance(parents, str):
+        return (parents,)
+    listed = isinstance(parents, Iterable) and not isinstance(parents, Mapping)
+    if not listed or not all(isinstance(parent, str) for parent in parents):
+        raise SpaceError(
+            f"expected a name or a list of them for cutPara of {name!r}, got {parents!r}"
+        )
+    return tuple(parents)
 
 
 def _length(name: str, item: Mapping[str, Any]) -> int:
@@ -427,6 +439,14 @@ def _get(item: Mapping[str, Any], key: str) -> Any:
     if not isinstance(item, Mapping) or key not in item:
         raise SpaceError(f"expected a dict with the key {key!r}, got {item!r}")
     return item[key]
+
+
+def _as_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise SpaceError(
+            f"expected a string for the name of a hyperparameter, got {name!r}"
+        )
+    return name
 
 
 def _as_number(name: str, text: str) -> int | float:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from hyperopt_jax._checks import check_int, check_key, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
-from hyperopt_jax.spaces._base import CompositeSpace
+from hyperopt_jax.spaces._base import CompositeSpace, as_array
 from hyperopt_jax.spaces._checked import check_leaves, check_space
 from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._layout import (
@@ -72,10 +72,11 @@ def decode(space: PyTree, U: Float[Array, "n d"]) -> PyTree:
     """The configurations at the rows of `U` in the unit cube; leaves (n, ...).
 
     Raises:
-        ParamsError: a table of another width than the space has coordinates.
+        ParamsError: no numbers, or a table of another width than the space has
+            coordinates.
     """
     n_coordinates = sum(layout(space).widths("places"))
-    U = jnp.asarray(U).astype(jnp.result_type(float))
+    U = as_array(U, "a table of numbers to decode").astype(jnp.result_type(float))
     if U.ndim != 2 or U.shape[1] != n_coordinates:
         raise ParamsError(
             f"expected a table of {n_coordinates} coordinates a row for this space, "
@@ -189,8 +190,8 @@ def unflatten(space: PyTree, named: Mapping[str, Any]) -> PyTree:
     own = own_names(space)
     if set(own) != set(named):
         raise ParamsError(
-            f"expected the names {own}, got {sorted(named)}; "
-            f"{sorted(set(own) ^ set(named))} stand on one side only"
+            f"expected the names {own}, got {sorted(named, key=str)}; "
+            f"{sorted(set(own) ^ set(named), key=str)} stand on one side only"
         )
     treedef: Any = layout(space).treedef
     return treedef.unflatten([named[name] for name in own])

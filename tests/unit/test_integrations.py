@@ -291,6 +291,8 @@ class TestAutoGL:
         assert space["o"] == ChoiceSpace(["a", "b"])
         with pytest.raises(SpaceError, match="a name and a space"):
             from_hps([3])
+        with pytest.raises(SpaceError, match="a string for the name"):
+            from_hps([ChoiceHP(["o"], [1, 2])])
         with pytest.raises(SpaceError, match="twice"):
             from_hps([RangeHP("p", 0, 1), RangeHP("p", 0, 1)])
 
@@ -400,6 +402,7 @@ class TestAutoGL:
         ("change", "message"),
         [
             ({"type": "WHAT"}, "WHAT"),
+            ({"parameterName": ["n"]}, r"a string for the name .* got \['n'\]"),
             ({"scalingType": "EXP"}, "LINEAR or LOG"),
             ({"type": "DISCRETE", "feasiblePoints": "1,__import__('os')"}, "numbers"),
             ({"type": "CATEGORICAL"}, "feasiblePoints"),
@@ -424,6 +427,8 @@ class TestAutoGL:
             ({"maxValue": [64, 64, "a"]}, "numbers for minValue and maxValue"),
             ({"length": "many"}, "whole number for length"),
             ({"length": -1}, "length >= 0"),
+            ({"cutPara": [["n"]]}, "a name or a list of them for cutPara of 'hidden'"),
+            ({"cutPara": 3}, "a name or a list of them for cutPara of 'hidden'"),
         ],
     )
     def test_bad_lists(self, change, message):

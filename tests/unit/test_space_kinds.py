@@ -277,10 +277,20 @@ class TestChoices:
         for bad in (4, -1):
             with pytest.raises(ParamsError, match="index of 0 to 3"):
                 space.value(bad)
+        for bad in (0.5, float("nan"), "a", [0, 1.5]):
+            with pytest.raises(ParamsError, match="whole numbers for the indices"):
+                space.value(bad)
         with pytest.raises(ParamsError, match="one of the choices"):
             space.index("zzz")
         with pytest.raises(ParamsError, match="switch"):
             jax.jit(space.value)(1)
+
+    def test_nan_is_one_choice(self):
+        space = ChoiceSpace([1, float("nan")])
+        assert space.index(float("nan")) == space.index(np.float32("nan")) == 1
+        assert space == ChoiceSpace([1, float("nan")])
+        with pytest.raises(SpaceError, match="nan twice"):
+            ChoiceSpace([float("nan"), float("nan")])
 
     def test_switch_inside_a_program(self):
         space = ChoiceSpace(["sin", "cos"])
@@ -386,6 +396,8 @@ def test_what_no_array_holds_is_an_object():
         (lambda: ChoiceSpace([{}, 1, {}]), "{} twice"),
         (lambda: LinearSpace(0.0, 1.0, step=0.0), "step"),
         (lambda: LinearSpace(0.0, 1.0, step=2.0), "step"),
+        (lambda: LinearSpace(1e6, 1e6 + 1, step=0.01), "step of at least 0.125"),
+        (lambda: LogSpace(1.0, 1e6, step=0.1), "step of at least 0.125"),
         (lambda: QLinearSpace(0, 9, step=0.5), "whole number for QLinearSpace.step"),
         (lambda: LinearSpace(0.0, 1.0).points(), "expected a step"),
         (lambda: VectorSpace(LinearSpace(0.0, 1.0), ()), "shape"),
@@ -460,6 +472,17 @@ def test_whole_steps_are_counted_exactly():
         QLinearSpace(0, 1999, step=2000)
 
 
+def test_the_finest_steps_are_distinct():
+    points = np.asarray(LinearSpace(1e6, 1e6 + 10, step=0.125).points())
+    assert len(np.unique(points)) == 81
+    # Whole numbers are exact up to the largest that are told apart.
+    assert n_points(QLinearSpace(1, 2**24, step=1)) == 2**24
+
+
+def test_fine_steps_of_double_precision(x64):
+    assert LinearSpace(1e6, 1e6 + 1, step=0.01).points().shape == (101,)
+
+
 def test_a_step_through_zero_has_zero():
     space = LinearSpace(-0.7, 0.7, step=0.1)
     assert 0.0 in space.points().tolist()
@@ -483,6 +506,31 @@ def test_a_step_through_zero_has_zero():
 def test_numbers_of_another_type_are_contained_by_value(space, inside, outside):
     assert bool(space.contains(inside))
     assert not bool(space.contains(outside))
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        (PermutationSpace(3), [0, 1, 2, 3]),
+        (SimplexSpace(3), [0.5, 0.5]),
+        (SubsetSpace(5, 2), [1, 2, 3]),
+        (VectorSpace(LinearSpace(0.0, 1.0), 3), [0.5, 0.5]),
+        (VectorSpace(LinearSpace(0.0, 1.0), 3), 0.5),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_values_of_another_shape_are_none(space, value):
+    assert space.contains(value).shape == ()
+    assert not bool(space.contains(value))
+    rows = jnp.ones((4, 7))
+    assert space.contains(rows).tolist() == [False] * 4
+
+
+@pytest.mark.parametrize("value", ["u", None, [[1], [1, 2]], 2**70])
+def test_what_is_no_number_is_not_looked_for(value):
+    for space in (ChoiceSpace(["u", "v"]), LinearSpace(0.0, 1.0), SimplexSpace(2)):
+        with pytest.raises(ParamsError, match=r"numbers for .*, the index in place"):
+            space.contains(value)
 
 
 @pytest.mark.parametrize("kind", [OrdinalSpace, ChoiceSpace])

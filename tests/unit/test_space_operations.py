@@ -126,6 +126,8 @@ def test_names_flatten_and_unflatten(sampled):
     assert back["opt"]["lr"] is params["opt"]["lr"]
     with pytest.raises(ParamsError, match="opt/lr"):
         spaces.unflatten(space, {k: v for k, v in flat.items() if k != "opt/lr"})
+    with pytest.raises(ParamsError, match=r"got \[1, 'a'\]"):
+        spaces.unflatten(space, {"a": 3, 1: 2})
     with pytest.raises(ParamsError, match="structure"):
         spaces.flatten(space, {"a": 1})
 
@@ -152,6 +154,8 @@ def test_split_and_merge():
 def test_bad_arguments():
     with pytest.raises(SettingError, match="n >= 1"):
         spaces.sample({"a": LinearSpace(0, 1)}, KEY, -1)
+    with pytest.raises(ParamsError, match="a table of numbers to decode, got 'a'"):
+        spaces.decode({"a": LinearSpace(0, 1)}, "a")
     with pytest.raises(SpaceError, match="got 3 in it"):
         spaces.n_points({"x": 3})
     with pytest.raises(SpaceError, match="belong together"):
@@ -324,6 +328,14 @@ class TestEncodeChoices:
     def test_what_does_not_fit_is_named(self, change, words):
         with pytest.raises(ParamsError, match=words):
             spaces.encode_choices(SPACE, {**GIVEN, **change})
+
+    @pytest.mark.parametrize("value", [2, -1, 0.5, "yes"])
+    def test_a_switch_is_on_or_off(self, value):
+        space = {"a": BooleanSpace(), "x": LinearSpace(0.0, 1.0)}
+        for on in (True, 1, 1.0, np.True_):
+            assert bool(spaces.encode_choices(space, {"a": on, "x": 0.5})["a"])
+        with pytest.raises(ParamsError, match="for 'a', got"):
+            spaces.encode_choices(space, {"a": value, "x": 0.5})
 
     def test_what_is_missing_or_traced_is_told(self):
         given = {name: v for name, v in GIVEN.items() if name != "lr"}
