@@ -37,8 +37,9 @@ def of_own_shape(contains: Callable[..., Any]) -> Callable[..., Any]:
 def as_array(value: Any, wanted: str) -> Array:
     """`value` as an array; raises `ParamsError` where JAX cannot hold it as one."""
     try:
-        # Bare text JAX would take for the name of a dtype.
-        return jnp.asarray(np.asarray(value) if isinstance(value, str) else value)
+        # By way of NumPy: JAX would take text for the name of a dtype.
+        held = isinstance(value, jax.Array) or not is_concrete(value)
+        return jnp.asarray(value if held else np.asarray(value))
     except (OverflowError, TypeError, ValueError) as error:
         raise ParamsError(f"expected {wanted}, got {value!r}") from error
 

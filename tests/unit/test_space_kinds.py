@@ -526,7 +526,7 @@ def test_values_of_another_shape_are_none(space, value):
     assert space.contains(rows).tolist() == [False] * 4
 
 
-@pytest.mark.parametrize("value", ["u", None, [[1], [1, 2]], 2**70])
+@pytest.mark.parametrize("value", ["u", ["u"], None, [[1], [1, 2]], 2**70])
 def test_what_is_no_number_is_not_looked_for(value):
     for space in (ChoiceSpace(["u", "v"]), LinearSpace(0.0, 1.0), SimplexSpace(2)):
         with pytest.raises(ParamsError, match=r"numbers for .*, the index in place"):
