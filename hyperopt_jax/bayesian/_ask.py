@@ -29,6 +29,7 @@ from hyperopt_jax.gp import (
     expand,
     noise_shows,
 )
+from hyperopt_jax.history import losses
 from hyperopt_jax.spaces import Codec
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class _Slots(NamedTuple):
     """The record in the unit cube, with free rows at the end for the batch."""
 
     U: Float[Array, "n d"]
+    losses: Float[Array, " n"]
     targets: Float[Array, " n"]
     recorded: Bool[Array, " n"]
     succeeded: Bool[Array, " n"]
@@ -56,6 +58,7 @@ def propose(
     pad = (0, optimizer.n_parallel - 1 + n_pending)
     slots = _Slots(
         jnp.pad(in_cube(codec, trials), (pad, (0, 0)), constant_values=0.5),
+        jnp.pad(losses(trials, optimizer.maximize), pad, constant_values=jnp.inf),
         jnp.pad(targets_of(trials, optimizer.maximize, optimizer.ranked).t, pad),
         jnp.pad(trials.mask, pad),
         jnp.pad(trials.succeeded, pad),
@@ -160,7 +163,7 @@ def _model_based(
     Each proposal, and before them each trial that still runs, is added to the posterior
     with a hallucinated result before the next slot is filled.
     """
-    so_far = region.progress(slots.U, slots.targets, slots.succeeded, count)
+    so_far = region.progress(slots.U, slots.losses, count)
     incumbent = slots.U[so_far.best_row]
     n_free = optimizer.n_parallel - 1 + (0 if running is None else running.shape[0])
     seen, best_row, n_unseen = _seen(slots, so_far.best_row, n_free)

@@ -17,7 +17,7 @@ from hyperopt_jax.bayesian._state import (
 from hyperopt_jax.bayesian._subset import modelled
 from hyperopt_jax.bayesian._targets import Targets, targets_of
 from hyperopt_jax.gp import Posterior, condition
-from hyperopt_jax.history import best_row
+from hyperopt_jax.history import best_row, losses
 from hyperopt_jax.spaces import Codec
 
 if TYPE_CHECKING:
@@ -83,12 +83,12 @@ def recommended_row(
     Of those that the surrogate cannot tell apart, since it takes its nugget for noise,
     the one with the best result.
     """
-    posterior, targets = surrogate(optimizer, state)
+    posterior, _ = surrogate(optimizer, state)
     codec, trials = Codec(state.space), state.trials
     mean, _ = posterior.mean_and_std(codec.features(in_cube(codec, trials)))
     mean = jnp.where(trials.succeeded, mean, -jnp.inf)
     is_best = mean >= jnp.max(mean) - jnp.sqrt(posterior.nugget)
-    return jnp.argmax(jnp.where(is_best, targets.t, -jnp.inf))
+    return jnp.argmin(jnp.where(is_best, losses(trials, optimizer.maximize), jnp.inf))
 
 
 def _features(

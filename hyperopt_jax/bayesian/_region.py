@@ -43,15 +43,15 @@ class Progress(NamedTuple):
 
 def progress(
     U: Float[Array, "n d"],
-    t: Float[Array, " n"],
-    succeeded: Bool[Array, " n"],
+    loss: Float[Array, " n"],
     count: Int[Array, ""],
 ) -> Progress:
-    """The incumbent's row, how far recent improvements moved in any coordinate (faded,
+    """The incumbent's row (that of the smallest `loss`, inf where there is none), how far recent improvements moved in any coordinate (faded,
     the largest counts), how many trials were told since the last one, and whether another
     point has exactly the incumbent's result: there is no slope to follow on a plateau.
     """
-    t = jnp.where(succeeded, t, -jnp.inf)
+    # Not the targets, in which results that differ by little may be one.
+    t = -loss
     rows = jnp.arange(t.shape[0], dtype=jnp.int32)
     best_row = jnp.argmax(t).astype(jnp.int32)
     # The incumbent before each trial is the last one that was better than all before it.
@@ -65,7 +65,7 @@ def progress(
     faded = jnp.max(jnp.where(improves, move * FADING**since, -1.0))
     step = jnp.where(faded < 0, jnp.asarray(FIRST_STEP, U.dtype), faded)
     elsewhere = jnp.any(U - U[best_row][None, :], axis=1)
-    on_plateau = jnp.any(succeeded & (t == t[best_row]) & elsewhere)
+    on_plateau = jnp.any(jnp.isfinite(t) & (t == t[best_row]) & elsewhere)
     failures = jnp.maximum(count - 1 - best_row, 0)
     return Progress(best_row, step, failures, on_plateau)
 

@@ -32,7 +32,11 @@ from hyperopt_jax.acquisition import (
 )
 from hyperopt_jax.base import Optimizer, check_results, make
 from hyperopt_jax.bayesian import _compiled
-from hyperopt_jax.bayesian._state import BayesianSearchState
+from hyperopt_jax.bayesian._state import (
+    BUFFER_GROWTH,
+    SMALLEST_BUFFER,
+    BayesianSearchState,
+)
 from hyperopt_jax.errors import OutsideBoundsWarning, ParamsError, SettingError
 from hyperopt_jax.kernels import BaseKernel, Matern
 from hyperopt_jax.spaces import (
@@ -46,11 +50,6 @@ from hyperopt_jax.spaces import (
     ravel,
     unravel,
 )
-
-# Trials run on buffers of 128, 512, 2048, ... rows, so that a trial costs what the
-# trials so far make it cost, and not what `n_max` would. Each size is compiled anew, so
-# there are few, and a usual study needs one.
-SMALLEST_BUFFER, BUFFER_GROWTH = 128, 4
 
 LOG_NOISE_START = -5.0
 

@@ -12,6 +12,11 @@ from hyperopt_jax.gp import Hyperparameters
 from hyperopt_jax.kernels import BaseKernel, TiedKernel
 from hyperopt_jax.spaces import Codec
 
+# Trials run on buffers of 128, 512, 2048, ... rows, so that a trial costs what the
+# trials so far make it cost, and not what `n_max` would. Each size is compiled anew, so
+# there are few, and a usual study needs one.
+SMALLEST_BUFFER, BUFFER_GROWTH = 128, 4
+
 
 class BayesianSearchState(OptimizerState):
     """What a Bayesian search knows.

@@ -8,6 +8,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hyperopt_jax import history, maximise
 from hyperopt_jax.bayesian._state import (
+    BUFFER_GROWTH,
+    SMALLEST_BUFFER,
     BayesianSearchState,
     in_cube,
     kernel_for,
@@ -80,7 +82,7 @@ def _went_round(
 def _tuned_hyper(
     optimizer: "BayesianSearch", state: BayesianSearchState, trials: history.Trials
 ) -> Hyperparameters:
-    rows = _fit_rows(trials)
+    rows, in_use = _fit_rows(trials)
     ok = trials.succeeded
     t = jnp.where(ok, targets_of(trials, optimizer.maximize, optimizer.ranked).t, 0.0)
     codec = Codec(state.space)
@@ -89,23 +91,37 @@ def _tuned_hyper(
         state.hyper,
         codec.features(in_cube(codec, trials))[rows],
         t[rows],
-        ok[rows],
+        ok[rows] & in_use,
         nugget_for(optimizer.jitter, rows.shape[0], t.dtype),
         optimizer.n_hparam_steps,
     )
 
 
-def _fit_rows(trials: history.Trials) -> Int[Array, " m"]:
-    """The rows on which hyperparameters are tuned: all, or evenly spread ones.
+def _fit_rows(trials: history.Trials) -> tuple[Int[Array, " m"], Bool[Array, " m"]]:
+    """The rows on which hyperparameters are tuned, and which of these to use.
 
-    At most half of a buffer is used (and no fewer than `MIN_FIT_ROWS`, no more than
-    `MAX_FIT_ROWS`), which costs an eighth of the whole and tells a few numbers nearly as
-    well.
+    All, or evenly spread ones. How many are used depends on the number of trials and not
+    on the room for them, of which there may be more inside a program.
     """
-    capacity = trials.mask.shape[0]
-    m = min(capacity, max(MIN_FIT_ROWS, min(capacity // 2, MAX_FIT_ROWS)))
-    spread = jnp.maximum(trials.n_recorded, m)
-    return jnp.arange(m, dtype=jnp.int32) * spread // m
+    capacity, n = trials.mask.shape[0], trials.n_recorded
+    size = SMALLEST_BUFFER
+    used = jnp.int32(_n_fit_rows(min(size, capacity)))
+    while size < capacity:
+        is_larger, size = n > size, size * BUFFER_GROWTH
+        larger = jnp.int32(_n_fit_rows(min(size, capacity)))
+        used = jnp.where(is_larger, larger, used)
+    row = jnp.arange(_n_fit_rows(capacity), dtype=jnp.int32)
+    place = row * jnp.maximum(n, used) // used
+    return jnp.minimum(place, capacity - 1), row < used
+
+
+def _n_fit_rows(capacity: int) -> int:
+    """On how many rows of a buffer hyperparameters are tuned.
+
+    At most half of them (and no fewer than `MIN_FIT_ROWS`, no more than `MAX_FIT_ROWS`),
+    which costs an eighth of the whole and tells a few numbers nearly as well.
+    """
+    return min(capacity, max(MIN_FIT_ROWS, min(capacity // 2, MAX_FIT_ROWS)))
 
 
 def _refit_due(before: Int[Array, ""], after: Int[Array, ""]) -> Bool[Array, ""]:

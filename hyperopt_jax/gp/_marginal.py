@@ -10,6 +10,7 @@ from hyperopt_jax._numerics import (
     cholesky_of_symmetric,
     inverse_lower,
     matmul,
+    rounding_of,
 )
 from hyperopt_jax.gp._hyper import Hyperparameters
 from hyperopt_jax.kernels import BaseKernel
@@ -25,12 +26,15 @@ def gram(
     """Covariance of the observations; rows outside `mask` are those of the identity.
 
     K = a k(U, U) + (noise + nugget) I. Identity rows leave the likelihood and the
-    posterior of the others exactly as they are, in any precision.
+    posterior of the others exactly as they are, in any precision. The nugget is absolute
+    and rounding goes with the variance, so there is a little more for that: without it
+    float32 could not factor the matrices of smooth functions, whose variance grows.
     """
     eye = jnp.eye(U.shape[0], dtype=bool)
     amplitude = jnp.exp(hyper.log_amplitude)
     covariance = kernel(U, U, jnp.exp(hyper.log_length_scale))
-    own = amplitude * kernel.variance + jnp.exp(hyper.log_noise) + nugget
+    rounding = 1 + rounding_of(U.shape[0], U.dtype)
+    own = amplitude * kernel.variance * rounding + jnp.exp(hyper.log_noise) + nugget
     diagonal = jnp.where(mask, own, 1.0)
     both = mask[:, None] & mask[None, :]
     off_diagonal = jnp.where(both, amplitude * covariance, 0.0)

@@ -337,17 +337,17 @@ def _choices_within(
     space: OrdinalSpace, parent: str, low: float, high: float
 ) -> Objects:
     """The choices between `low` and `high`, of a space of numbers to choose from."""
-    numbers = [as_numbers(choice) for choice in space.choices]
-    if any(number is None or number.ndim for number in numbers):
-        raise SpaceError(
-            f"expected is_in for a Condition on {parent!r}, whose choices are no numbers, "
-            f"got low={low:g} and high={high:g}"
-        )
-    return Objects(
-        choice
-        for choice, number in zip(space.choices, numbers, strict=True)
-        if low <= float(number) <= high
-    )
+    within = []
+    for choice in space.choices:
+        number = as_numbers(choice)
+        if number is None or number.ndim:
+            raise SpaceError(
+                f"expected is_in for a Condition on {parent!r}, whose choices are no "
+                f"numbers, got low={low:g} and high={high:g}"
+            )
+        if low <= float(number) <= high:
+            within.append(choice)
+    return Objects(within)
 
 
 def _literal(space: Space, leaf: int, low: float, high: float) -> Literal:

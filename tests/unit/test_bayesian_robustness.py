@@ -12,8 +12,10 @@ import pytest
 from jax import lax
 
 import hyperopt_jax as hj
+from hyperopt_jax import history
 from hyperopt_jax._numerics import cholesky
-from hyperopt_jax.bayesian import _search
+from hyperopt_jax.bayesian import _region as region, _state
+from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.kernels import RadialKernel
 from tests.zoo import FAST
 
@@ -253,10 +255,50 @@ def test_plain_call_jit_vmap_and_scan_propose_the_same():
             np.testing.assert_allclose(values, same, 1e-3, err_msg=name)
 
 
+def test_room_for_more_trials_changes_no_hyperparameter(x64):
+    n, d = 100, 2
+    X = np.random.default_rng(0).uniform(size=(n, d))
+    results = np.sin(5 * X).sum(axis=1) + 0.1 * np.cos(40 * X[:, 0])
+    space = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)}
+    state, search = hj.BayesianSearch.tuned(space, n_max=600)
+    tell = lambda s: search.update_state(s, KEY, results, X)  # noqa: E731
+    # Inside a program the whole buffer is there, since nobody knows how much is used.
+    inside, outside = jax.jit(tell)(state), tell(state)
+    for name in ("log_length_scale", "log_amplitude", "log_noise"):
+        np.testing.assert_allclose(
+            getattr(inside, name), getattr(outside, name), rtol=1e-6
+        )
+
+
+def test_the_best_of_results_over_many_decades_is_the_incumbent():
+    """Float32 targets, which are linear in the results, cannot tell the best ones apart."""
+    X = np.random.default_rng(0).uniform(size=(60, 2)).astype(np.float32)
+    results = 10.0 ** (28 * np.hypot(*(X.T - 0.5)) - 10)
+    space = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)}
+    state, search = hj.BayesianSearch.tuned(space, n_max=80, maximize=False)
+    state = search.update_state(state, KEY, results, X)
+    targets = targets_of(state.trials, False, search.ranked).t
+    assert int(jnp.sum(targets == targets.max())) > 1  # else this test says nothing
+    loss = history.losses(state.trials, False)
+    so_far = region.progress(state.X, loss, state.trials.n_recorded)
+    assert int(so_far.best_row) == int(np.argmin(results))
+    assert not so_far.on_plateau
+
+
+def test_of_results_that_targets_cannot_tell_apart_the_best_is_recommended():
+    X = np.random.default_rng(0).uniform(size=(60, 2)).astype(np.float32)
+    X[40:] = 0.5 + 1e-5 * np.arange(20, 0, -1)[:, None]
+    results = np.square(X - np.float32(0.5)).sum(axis=1)
+    space = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)}
+    state, search = hj.BayesianSearch.tuned(space, n_max=80, maximize=False)
+    state = search.update_state(state, KEY, results, X)
+    assert search.recommend(state)["x"] == search.best_params(state)["x"] == X[-1, 0]
+
+
 @pytest.mark.slow
 @starts
 def test_a_study_that_crosses_a_buffer_size(start):
-    n = _search.SMALLEST_BUFFER - 4
+    n = _state.SMALLEST_BUFFER - 4
     state, search = told(start, places(n), hill(places(n)))
     sizes = [search.capacity(n + 2 * i) for i in range(4)]
     assert sizes == [128, 128, 512, 512]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hyperopt_jax import RBF, Matern, gp
+from hyperopt_jax.bayesian._state import nugget_for
 from hyperopt_jax.gp import Hyperparameters, _hyper
 
 fit = eqx.filter_jit(gp.fit)
@@ -175,6 +176,18 @@ class TestFit:
             for h in (found[0], found[-1])
         )
         assert end < 0.05 < 1 < start
+
+    def test_float32_factors_what_it_finds_for_a_smooth_function(self):
+        """Its variance grows, and what rounding needs on the diagonal grows with it."""
+        U = np.random.default_rng(0).uniform(size=(64, 2)).astype(np.float32)
+        U[32:] = 0.5 + (U[32:] - 0.5) / 100
+        t = -np.sum((U - 0.5) ** 2, axis=1)
+        mask, nugget = jnp.ones(64, bool), nugget_for(1e-6, 64, jnp.float32)
+        given = jnp.asarray(U), jnp.asarray((t - t.mean()) / t.std()), mask, nugget
+        start = hyper(lengths=(1.0, 1.0), amplitude=1.0, noise=0.01)
+        found = fit(Matern(), start, *given, 600)
+        assert np.isfinite(objective(Matern(), found, *given))
+        assert float(found.log_amplitude) > 1  # else this test says nothing
 
     def test_a_step_without_a_gradient_moves_nothing(self):
         U, t = data(5)

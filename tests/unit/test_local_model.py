@@ -169,24 +169,22 @@ def walked(U, results, count):
 
 class TestRegion:
     U = jnp.asarray([[0.5, 0.5], [0.2, 0.2], [0.6, 0.5], [0.9, 0.9], [0.0, 0.0]])
-    t = jnp.asarray([0.0, -1.0, 1.0, -2.0, 9.0])
-    ok = jnp.asarray([True, True, True, True, False])
+    loss = jnp.asarray([0.0, 1.0, -1.0, 2.0, jnp.inf])
 
     def test_progress(self):
-        got = region.progress(self.U, self.t, self.ok, jnp.int32(4))
+        got = region.progress(self.U, self.loss, jnp.int32(4))
         assert int(got.best_row) == 2
         assert float(got.step) == pytest.approx(0.1)
         assert int(got.failures) == 1
 
     def test_a_small_improvement_does_not_end_the_large_ones(self):
         U = jnp.asarray([[0.0, 0.0], [0.4, 0.1], [0.41, 0.1]])
-        t, ok = jnp.arange(3.0), jnp.ones(3, bool)
-        got = region.progress(U, t, ok, jnp.int32(3))
+        got = region.progress(U, -jnp.arange(3.0), jnp.int32(3))
         assert float(got.step) == pytest.approx(0.4 * region.FADING)
 
     def test_the_first_trial_has_no_step_behind_it(self):
-        first = jnp.arange(5) < 1
-        got = region.progress(self.U, self.t, first, jnp.int32(1))
+        first = jnp.where(jnp.arange(5) < 1, self.loss, jnp.inf)
+        got = region.progress(self.U, first, jnp.int32(1))
         assert float(got.step) == pytest.approx(region.FIRST_STEP)
         assert int(got.failures) == 0
 
@@ -207,28 +205,27 @@ class TestRegion:
         U = np.random.default_rng(seed).integers(0, 4, (N_ROWS, 2)) / np.float32(4)
         padded = [None if r is None else float(r) for r in results]
         padded += [None] * (N_ROWS - n)
-        t = jnp.asarray([9.0 if r is None else r for r in padded])
-        ok = jnp.asarray([r is not None for r in padded])
-        got = progress(jnp.asarray(U), t, ok, jnp.int32(n + n_pending))
+        loss = jnp.asarray([np.inf if r is None else -r for r in padded])
+        got = progress(jnp.asarray(U), loss, jnp.int32(n + n_pending))
         best, step, failures, tied = walked(U, padded, n + n_pending)
         assert (int(got.best_row), int(got.failures)) == (best, failures)
         assert float(got.step) == step
         assert bool(got.on_plateau) == tied
 
     def test_progress_of_the_smallest_record(self):
-        one = jnp.zeros((1, 2)), jnp.zeros(1), jnp.ones(1, bool), jnp.int32(1)
+        one = jnp.zeros((1, 2)), jnp.zeros(1), jnp.int32(1)
         found = [float(a) for a in region.progress(*one)]
         assert found == pytest.approx([0, 0.3, 0, 0])
 
     def test_a_repeated_point_is_no_plateau(self):
         U = jnp.asarray([[0.5, 0.5], [0.2, 0.2], [0.5, 0.5], [0.4, 0.5]])
-        t, ok = jnp.asarray([1.0, -1.0, 1.0, 1.0]), jnp.arange(4) < 3
-        assert not region.progress(U, t, ok, jnp.int32(3)).on_plateau
-        assert region.progress(U, t, ok.at[3].set(True), jnp.int32(4)).on_plateau
+        loss = jnp.asarray([-1.0, 1.0, -1.0, jnp.inf])
+        assert not region.progress(U, loss, jnp.int32(3)).on_plateau
+        assert region.progress(U, loss.at[3].set(-1.0), jnp.int32(4)).on_plateau
 
     def test_progress_needs_no_table_of_pairs(self):
         n = 4096
-        args = jnp.zeros((n, 2)), jnp.zeros(n), jnp.ones(n, bool), jnp.int32(n)
+        args = jnp.zeros((n, 2)), jnp.zeros(n), jnp.int32(n)
         memory = progress.lower(*args).compile().memory_analysis()
         assert memory.temp_size_in_bytes < 100 * n
 
