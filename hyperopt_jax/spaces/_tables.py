@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, PyTree, Shaped
 
 from hyperopt_jax._checks import as_numbers, is_concrete
@@ -63,10 +64,20 @@ def _leaf(space: Space, table: Any, start: int, end: int) -> Array:
         return jnp.broadcast_to(space.value, leading + space.shape)
     columns = table[..., start] if space.shape == () else table[..., start:end]
     columns = columns.reshape(leading + space.shape)
+    # What was told may lie between whole numbers; a model takes it for the nearest one.
+    between = _is_floating(columns.dtype) and not _is_floating(space.dtype)
     if isinstance(columns, np.ndarray):
         # Cast on the host: asked for a dtype, JAX takes twice as long.
+        columns = np.rint(columns) if between else columns
         return jnp.asarray(columns.astype(space.dtype))
+    if between:
+        # The bare operation: `jnp.rint` is a function of its own in the program.
+        columns = lax.round(columns, lax.RoundingMethod.TO_NEAREST_EVEN)
     return columns.astype(space.dtype)
+
+
+def _is_floating(dtype: Any) -> bool:
+    return bool(jnp.issubdtype(dtype, jnp.floating))
 
 
 def columns_as_params(space: PyTree, row: list[Any]) -> PyTree:

@@ -394,6 +394,22 @@ class TestTables:
             for a, b in zip(*map(jax.tree.leaves, (traced, params)), strict=True)
         )
 
+    def test_unravel_takes_the_nearest_whole_number(self):
+        space = {
+            "a": QLinearSpace(1, 8),
+            "b": BooleanSpace(),
+            "c": LinearSpace(0.0, 9.0),
+        }
+        X = jnp.asarray([[2.9999998, 0.001, 2.9999998], [2.5001, 0.999, 0.7]])
+        for read in (lambda X: unravel(space, X), jax.jit(lambda X: unravel(space, X))):
+            params = read(X)
+            assert params["a"].tolist() == [3, 3]
+            assert params["b"].tolist() == [False, True]
+            assert jnp.array_equal(params["c"], X[:, 2])
+            one = read(X[0])
+            assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(one))
+            assert one["a"] == 3
+
     def test_ravel_under_jit(self):
         X = decode(Codec(MIXED), as_table(np.full((3, 9), 0.7)))
         traced = jax.jit(lambda p: ravel(MIXED, p))(unravel(MIXED, X))
