@@ -1,5 +1,6 @@
 """Hyperparameter search that compiles: a study is a pure function of a pytree and a key."""
 
+from hyperopt_jax._best import best_trial as best_trial
 from hyperopt_jax._compilation_cache import cache_compilations as cache_compilations
 from hyperopt_jax._evaluate import (
     python_loop as python_loop,
@@ -25,7 +26,6 @@ from hyperopt_jax.base import (
     BatchCompleted as BatchCompleted,
     Optimizer as Optimizer,
     OptimizerState as OptimizerState,
-    best_trial as best_trial,
 )
 from hyperopt_jax.bayesian import (
     BayesianSearch as BayesianSearch,

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax import _drive, _progress
+from hyperopt_jax._best import BestSoFar
 from hyperopt_jax._checks import check_int, check_key, is_concrete
 from hyperopt_jax._evaluate import Evaluator, Objective, check_objective
 from hyperopt_jax.errors import ParamsError, SettingError, UnknownSettingError
@@ -176,7 +177,7 @@ class Optimizer(eqx.Module):
         taken = self._rows_taken(state, n_told)
         params_hist: list[PyTree] = []
         results_hist: list[Array] = []
-        best = _Best(self.maximize)
+        best = BestSoFar(self.maximize)
         # Inside another program the bar would be full before that program runs.
         shown = progress_bar and is_concrete(state, key)
         run: Any = None
@@ -334,103 +335,6 @@ class Optimizer(eqx.Module):
         """How many trials a state holds; what `first_trial` promises where it is traced."""
         n_told = self.n_told(state)
         return int(n_told) if is_concrete(n_told) else first_trial
-
-
-class _Best:
-    """The best trial of a run so far, on the host."""
-
-    def __init__(self, maximize: bool):
-        self.sign = 1.0 if maximize else -1.0
-        self.params: PyTree | None = None
-        self.result = math.nan
-
-    def see(self, params: PyTree, results: Float[Array, " q"]) -> None:
-        params_now, result = _best_of(params, np.asarray(results), self.sign)
-        if params_now is not None and not self.sign * result <= self.sign * self.result:
-            self.params, self.result = params_now, result
-
-
-def best_trial(
-    params_hist: PyTree, results_hist: Any, maximize: bool = True
-) -> tuple[PyTree, float]:
-    """The best configuration of a run and its result, from the histories of a driver.
-
-    Works for every search and for both drivers' histories. Failed trials never win.
-
-    Args:
-        params_hist: as `optimize` (a list) or `optimize_scan` (stacked) returned it, or
-            your own list of configurations.
-        results_hist: likewise.
-        maximize: whether higher results are better.
-
-    Returns:
-        The parameters, with scalar leaves, and the result.
-
-    Raises:
-        ParamsError: no trial with a finite result, or histories of different runs.
-
-    ```python
-    params, result = best_trial(params_hist, results_hist, maximize=False)
-    ```
-    """
-    params_hist, results_hist = _stacked(params_hist, results_hist)
-    shape = results_hist.shape
-    leaf_shapes = [np.shape(leaf) for leaf in jax.tree.leaves(params_hist)]
-    if any(leaf_shape[: len(shape)] != shape for leaf_shape in leaf_shapes):
-        raise ParamsError(
-            f"expected params_hist and results_hist of one run, got results of shape "
-            f"{shape} and leaves of shapes {leaf_shapes}"
-        )
-    results = results_hist.reshape(-1)
-    # A leaf has the axes of the results, and then those of a value.
-    params = jax.tree.map(
-        lambda leaf: np.asarray(leaf).reshape(
-            results.size, *np.shape(leaf)[len(shape) :]
-        ),
-        params_hist,
-    )
-    best, result = _best_of(params, results, 1.0 if maximize else -1.0)
-    if best is None:
-        raise ParamsError(
-            f"expected at least one trial with a finite result, got {results.size} "
-            f"trial(s) without one"
-        )
-    return best, result
-
-
-def _stacked(params_hist: PyTree, results_hist: Any) -> tuple[PyTree, np.ndarray]:
-    """Histories, maybe in lists of batches or of single trials, as arrays."""
-    in_list = isinstance(results_hist, (list, tuple))
-    if in_list and not results_hist:
-        raise ParamsError(
-            "expected the history of at least one trial, got an empty one"
-        )
-    try:
-        in_batches = in_list and np.ndim(results_hist[0]) > 0
-        one_by_one = isinstance(params_hist, (list, tuple)) and in_list
-        if in_batches or (one_by_one and len(params_hist) == len(results_hist)):
-            # Batches of other lengths too, as of runs with another n_parallel.
-            join = np.concatenate if in_batches else np.stack
-            params_hist = jax.tree.map(lambda *leaves: join(leaves), *params_hist)
-            results_hist = join(results_hist)
-        return params_hist, np.asarray(results_hist, float)
-    except (TypeError, ValueError) as error:
-        raise ParamsError(
-            f"expected params_hist and results_hist as a driver returns them, got a "
-            f"{type(params_hist).__name__} and a {type(results_hist).__name__} that do "
-            f"not fit: {error}"
-        ) from error
-
-
-def _best_of(
-    params: PyTree, results: np.ndarray, sign: float
-) -> tuple[PyTree | None, float]:
-    ok = np.isfinite(results)
-    if not ok.any():
-        return None, math.nan
-    row = int(np.argmax(np.where(ok, sign * results, -np.inf)))
-    best = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[row]), params)
-    return best, float(results[row])
 
 
 def make(optimizer: type[Optimizer], settings: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ LAYERS = [
         *("_blas_threads", "_compilation_cache", "_quick_compile", "_lean_jit"),
     },
     {"spaces", "history", "kernels", "gp", "pareto"},
-    {"acquisition", "maximise", "_drive", "base", "problems"},
+    {"acquisition", "maximise", "_best", "_drive", "base", "problems"},
     {"grid", "random", "bayesian"},
     {"integrations"},
     {"_demo"},
@@ -27,6 +27,7 @@ INSIDE_A_LAYER = {
     ("_blas_threads", "_checks"),
     ("_quick_compile", "_checks"),
     ("gp", "kernels"),
+    ("base", "_best"),
     ("base", "_drive"),
 }
 FORBIDDEN = ("jax._src", "equinox.internal", "jax.experimental")

@@ -184,6 +184,62 @@ def test_best_trial_takes_lists_of_your_own():
     for params in (one_by_one, stacked):
         best, result = hj.best_trial(params, [1.0, 2.0])
         assert (int(best["x"]), best["w"].tolist(), result) == (2, [3, 4], 2.0)
-    for params in ({"x": [1, 2]}, [{"x": 1}, {"y": 2}, {"x": 3}]):
+    for params in ({"x": [1, 2]}, [{"x": 1}, {"x": 2}]):
         with pytest.raises(ParamsError, match="params_hist and results_hist"):
             hj.best_trial(params, [1, 2, 3])
+    with pytest.raises(ParamsError, match="expected numbers for results_hist"):
+        hj.best_trial(one_by_one, ["a", "b"])
+
+
+def test_best_trial_takes_configurations_of_plain_python():
+    space = {
+        "c": hj.ConditionalSpace(
+            {"u": {"n": hj.QLinearSpace(1, 9)}, "v": {"act": hj.ChoiceSpace([*"ab"])}}
+        )
+    }
+    params = {
+        "c": {
+            "choice": jnp.asarray([0, 1]),
+            "u": {"n": jnp.asarray([4, 5])},
+            "v": {"act": jnp.asarray([0, 1])},
+        }
+    }
+    configurations = hj.decode_choices(space, params)
+    for results in ([1.0, 2.0], np.array([1.0, 2.0])):
+        best, _ = hj.best_trial(configurations, results)
+        assert best == {"c": {"choice": "v", "v": {"act": "b"}}}
+        best, _ = hj.best_trial(configurations, results, maximize=False)
+        assert best == {"c": {"choice": "u", "u": {"n": 4}}}
+
+
+@pytest.mark.parametrize("n_batches", [2, 3])
+def test_best_trial_of_a_space_that_is_a_list(n_batches):
+    space = [hj.LinearSpace(0.0, 1.0), hj.LinearSpace(0.0, 5.0)]
+    state, search = hj.RandomSearch.init(space, n_parallel=2)
+    _, (params, results) = search.optimize_scan(
+        state, KEY, lambda key, p: -p[0], n_batches
+    )
+    expected, least = hj.best_trial(params, results)
+    assert least == float(results.max())
+    assert -expected[0] == results.max()
+    for listed in (list(results), results.tolist()):
+        if n_batches == 2:  # two batches of two trials, and two parameters
+            with pytest.raises(ParamsError, match="read in one way"):
+                hj.best_trial(params, listed)
+        else:
+            assert hj.best_trial(params, listed) == (expected, least)
+    batches = [[leaf[i] for leaf in params] for i in range(n_batches)]
+    assert hj.best_trial(batches, list(results)) == (expected, least)
+
+
+def test_best_trial_of_as_many_vectors_as_they_have_entries():
+    params = [{"w": np.arange(4.0).reshape(2, 2) + 4 * i} for i in range(2)]
+    results = [np.array([1.0, 2.0]), np.array([4.0, 3.0])]
+    best, result = hj.best_trial(params, results)
+    assert (best["w"].tolist(), result) == ([4.0, 5.0], 4.0)
+
+
+@pytest.mark.parametrize("maximize", ["min", 1, None])
+def test_best_trial_checks_the_direction(maximize):
+    with pytest.raises(hj.HyperoptError, match="maximize to be True or False"):
+        hj.best_trial({"x": np.zeros(2)}, np.zeros(2), maximize)
