@@ -126,8 +126,20 @@ def check_state(optimizer: Any, state: Any, kind: type) -> None:
             f"{type(state).__name__}; use the state that its own init returned"
         )
     table, floats = getattr(state, "X", None), jnp.result_type(float)
-    if table is not None and table.dtype != floats:
+    if table is None:
+        return
+    check_one_study(table.ndim > 2)
+    if table.dtype != floats:
         raise StateError(
             f"expected a state in {floats}, JAX's precision now, got one in "
             f"{table.dtype}; set jax_enable_x64 as it was when the study began"
+        )
+
+
+def check_one_study(is_stack: bool) -> None:
+    """Raises `StateError` where a state is a stack of several, outside of `vmap`."""
+    if is_stack:
+        raise StateError(
+            "expected the state of one study, got a stack of studies; use jax.vmap, or "
+            "take one of them with jax.tree.map(lambda x: x[i], state)"
         )

@@ -15,10 +15,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax import _drive, _progress
 from hyperopt_jax._best import BestSoFar
-from hyperopt_jax._checks import check_int, check_key, is_concrete
+from hyperopt_jax._checks import check_int, check_key, check_one_study, is_concrete
 from hyperopt_jax._evaluate import Evaluator, Objective, check_objective
 from hyperopt_jax.errors import ParamsError, SettingError, UnknownSettingError
-from hyperopt_jax.spaces import given_points, n_columns, unravel
+from hyperopt_jax.spaces import given_points, is_stack, n_columns, unravel
 
 
 class OptimizerState(eqx.Module):
@@ -295,6 +295,7 @@ class Optimizer(eqx.Module):
         check_objective(func)
         check_key(key)
         left = self.n_left(state)
+        check_one_study(is_stack(state.space))
         if n_iterations is None:
             if left is None:
                 raise SettingError(

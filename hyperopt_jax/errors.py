@@ -33,7 +33,7 @@ class ParamsError(HyperoptError, ValueError):
 
 
 class StateError(HyperoptError, TypeError):
-    """A state that belongs to another optimizer."""
+    """A state that belongs to another optimizer, or those of several studies in one."""
 
 
 class ExhaustedError(HyperoptError, ValueError):

@@ -13,6 +13,7 @@ from hyperopt_jax._checks import (
     check_bool,
     check_int,
     check_key,
+    check_one_study,
     check_state,
     is_concrete,
 )
@@ -94,8 +95,9 @@ class GridSearch(Optimizer):
             key = jax.random.PRNGKey(0) if key is None else key
             check_key(key)
             grid = jax.random.permutation(key, grid)
-        zero = jnp.zeros((), jnp.int32)
-        return GridSearchState(space, grid, zero, zero), optimizer
+        # An array each: two leaves that share one cannot be donated.
+        grid_idx, status = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+        return GridSearchState(space, grid, grid_idx, status), optimizer
 
     def get_next_params(self, state: GridSearchState, key: PRNGKeyArray) -> PyTree:
         """The next `n_parallel` points of the grid; leaves (n_parallel,).
@@ -105,7 +107,7 @@ class GridSearch(Optimizer):
                 nothing can be raised, the grid starts over and `update_state` sets the
                 state's status).
         """
-        check_state(self, state, GridSearchState)
+        _check(self, state)
         if is_concrete(state.grid_idx):
             self._check_left(state, 1)
         total = state.grid.shape[0]
@@ -124,7 +126,7 @@ class GridSearch(Optimizer):
         Raises:
             ParamsError: params of another space, or results that do not fit them.
         """
-        check_state(self, state, GridSearchState)
+        _check(self, state)
         check_results(results, ravel(state.space, params).shape[0])
         over = state.grid_idx >= state.grid.shape[0]
         return state.replace(
@@ -146,7 +148,7 @@ class GridSearch(Optimizer):
 
     def n_left(self, state: GridSearchState) -> int:
         """Points not visited yet; all of them for a traced state."""
-        check_state(self, state, GridSearchState)
+        _check(self, state)
         done = int(state.grid_idx) if is_concrete(state.grid_idx) else 0
         return max(0, state.grid.shape[0] - done)
 
@@ -166,6 +168,11 @@ class GridSearch(Optimizer):
                 f"batch(es) of {self.n_parallel} from a grid of {state.grid.shape[0]} "
                 f"points, got a request for {n_batches}"
             )
+
+
+def _check(optimizer: GridSearch, state: Any) -> None:
+    check_state(optimizer, state, GridSearchState)
+    check_one_study(state.grid.ndim > 2)
 
 
 @eqx.filter_jit

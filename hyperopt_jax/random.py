@@ -5,9 +5,15 @@ from typing import Any, Self
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from hyperopt_jax._checks import check_bool, check_int, check_key, check_state
+from hyperopt_jax._checks import (
+    check_bool,
+    check_int,
+    check_key,
+    check_one_study,
+    check_state,
+)
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
-from hyperopt_jax.spaces import Codec, check_space, ravel, unravel
+from hyperopt_jax.spaces import Codec, check_space, is_stack, ravel, unravel
 
 
 class RandomSearchState(OptimizerState):
@@ -63,7 +69,7 @@ class RandomSearch(Optimizer):
         Raises:
             ParamsError: no key.
         """
-        check_state(self, state, RandomSearchState)
+        _check(self, state)
         check_key(key)
         return unravel(state.space, _sample(self, state, key))
 
@@ -79,9 +85,14 @@ class RandomSearch(Optimizer):
         Raises:
             ParamsError: params of another space, or results that do not fit them.
         """
-        check_state(self, state, RandomSearchState)
+        _check(self, state)
         check_results(results, ravel(state.space, params).shape[0])
         return state
+
+
+def _check(optimizer: RandomSearch, state: Any) -> None:
+    check_state(optimizer, state, RandomSearchState)
+    check_one_study(is_stack(state.space))
 
 
 @eqx.filter_jit

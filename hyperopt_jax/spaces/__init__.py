@@ -5,6 +5,7 @@ from hyperopt_jax.spaces._checked import (
     check_space as check_space,
     is_constrained as is_constrained,
     is_space as is_space,
+    is_stack as is_stack,
 )
 from hyperopt_jax.spaces._choice import (
     BooleanSpace as BooleanSpace,

@@ -4,6 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 from jaxtyping import Array, Bool, PyTree
 
 from hyperopt_jax._checks import is_concrete
@@ -12,6 +13,7 @@ from hyperopt_jax.spaces import _feasible
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._layout import is_node, is_searched, layout
+from hyperopt_jax.spaces._vector import entry_of
 
 
 def is_space(node: Any) -> bool:
@@ -22,6 +24,15 @@ def is_space(node: Any) -> bool:
 def is_constrained(space: PyTree) -> bool:
     """Whether some part of `space` has hard constraints."""
     return bool(layout(space).rules)
+
+
+def is_stack(space: PyTree) -> bool:
+    """Whether bounds or values have an axis of studies, as outside of a `vmap`."""
+    return any(
+        np.ndim(vars(entry_of(leaf)).get(name, 0)) > axes
+        for leaf in layout(space).spaces
+        for name, axes in (("lower_bound", 0), ("values", 1))
+    )
 
 
 def check_space(space: PyTree) -> None:

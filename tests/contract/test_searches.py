@@ -378,6 +378,31 @@ def test_bad_input_gets_one_sentence(row):
 
 
 @rows
+def test_a_stack_of_studies_is_refused_outside_of_vmap(row):
+    state, search = start(row, 2)
+    params = search.get_next_params(state, KEY)
+    stack = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), state)
+    uses = [
+        lambda: search.get_next_params(stack, KEY),
+        lambda: search.update_state(stack, KEY, jnp.zeros(2), params),
+        lambda: search.optimize(stack, KEY, zoo.loss, 2),
+        lambda: search.optimize_scan(stack, KEY, zoo.loss, 2, start_points=params),
+    ]
+    if isinstance(search, hj.BayesianSearch):
+        uses += [
+            lambda: search.best_params(stack),
+            lambda: search.best_result(stack),
+            lambda: search.recommend(stack),
+            lambda: search.posterior(stack, params),
+        ]
+    for use in uses:
+        with pytest.raises(StateError, match=r"got a stack of studies; use jax\.vmap"):
+            use()
+    one = jax.tree.map(lambda leaf: leaf[1], stack)
+    assert_equal(search.get_next_params(one, KEY), params)
+
+
+@rows
 def test_callbacks_see_every_batch_and_can_stop(row):
     state, search = start(row, 2, maximize=False)
     seen = []

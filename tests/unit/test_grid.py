@@ -151,6 +151,12 @@ def test_random_search_covers_the_space():
     assert ((counts - 200) ** 2 / 200).sum() < 27.9
 
 
+def test_a_fresh_state_can_be_donated():
+    state, _ = hj.GridSearch.init(FIVE)
+    moved = jax.jit(lambda s: s.replace(grid_idx=s.grid_idx + 1), donate_argnums=0)
+    assert int(moved(state).grid_idx) == 1
+
+
 def test_best_trial_reads_both_histories():
     state, search = hj.GridSearch.init(FIVE, n_parallel=2)
     objective = lambda key, p: jnp.where(p["x"] == 30, jnp.nan, -p["x"].astype(float))  # noqa: E731
