@@ -8,6 +8,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,13 +74,42 @@ def check_number(
 def check_scalar(
     name: str, value: Any, low: float, *, strict: bool = False, high: float = math.inf
 ) -> Any:
-    """`check_number` for what cannot be an array."""
+    """`check_number` for what cannot be an array; a float, unless it was JAX's."""
     if np.ndim(value):
         raise SettingError(
             f"expected a single number for {name}, got an array of shape "
             f"{np.shape(value)}; run several searches with jax.vmap"
         )
-    return check_number(name, value, low, strict=strict, high=high)
+    number = check_number(name, value, low, strict=strict, high=high)
+    return number if isinstance(number, jax.Array) else float(number)
+
+
+def int_setting(name: str, default: int | None, low: int) -> Any:
+    """A field for an int of at least `low`, whatever kind of one it is given.
+
+    What fixes shapes and loops must be Python's own: another kind is unhashable, or
+    data of a program. Where the default is None, so may be the setting.
+    """
+
+    def convert(value: Any) -> int | None:
+        return None if default is value is None else check_int(name, value, low)
+
+    return eqx.field(static=True, default=default, converter=convert)
+
+
+def bool_setting(name: str, default: bool) -> Any:
+    """A field for True or False."""
+    return eqx.field(
+        static=True, default=default, converter=lambda value: check_bool(name, value)
+    )
+
+
+def float_setting(name: str, default: float, low: float, **limits: Any) -> Any:
+    """A field for a number that `check_scalar` accepts."""
+    return eqx.field(
+        default=default,
+        converter=lambda value: check_scalar(name, value, low, **limits),
+    )
 
 
 def check_key(key: Any) -> None:
@@ -93,13 +123,13 @@ def check_key(key: Any) -> None:
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
-    """`value`, one of `choices`; raises `SettingError`."""
+    """The one of `choices` that `value` equals; raises `SettingError`."""
     if value not in choices:
         allowed = ", ".join(map(repr, choices))
         raise SettingError(
             f"{name}={value!r} is not supported; expected one of {allowed}"
         )
-    return value
+    return choices[choices.index(value)]
 
 
 def check_bool(name: str, value: Any) -> bool:

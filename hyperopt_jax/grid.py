@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from hyperopt_jax._checks import (
-    check_bool,
-    check_int,
+    bool_setting,
     check_key,
     check_one_study,
     check_state,
+    int_setting,
     is_concrete,
 )
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
@@ -66,14 +66,9 @@ class GridSearch(Optimizer):
     ```
     """
 
-    shuffle: bool = eqx.field(static=True, default=False)
-    n_parallel: int = eqx.field(static=True, default=1)
-    maximize: bool = eqx.field(static=True, default=True)
-
-    def __check_init__(self):
-        check_int("n_parallel", self.n_parallel, 1)
-        check_bool("maximize", self.maximize)
-        check_bool("shuffle", self.shuffle)
+    shuffle: bool = bool_setting("shuffle", False)
+    n_parallel: int = int_setting("n_parallel", 1, low=1)
+    maximize: bool = bool_setting("maximize", True)
 
     @classmethod
     def init(

@@ -6,11 +6,11 @@ import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from hyperopt_jax._checks import (
-    check_bool,
-    check_int,
+    bool_setting,
     check_key,
     check_one_study,
     check_state,
+    int_setting,
 )
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
 from hyperopt_jax.spaces import Codec, check_space, is_stack, ravel, unravel
@@ -45,12 +45,8 @@ class RandomSearch(Optimizer):
     ```
     """
 
-    n_parallel: int = eqx.field(static=True, default=1)
-    maximize: bool = eqx.field(static=True, default=True)
-
-    def __check_init__(self):
-        check_int("n_parallel", self.n_parallel, 1)
-        check_bool("maximize", self.maximize)
+    n_parallel: int = int_setting("n_parallel", 1, low=1)
+    maximize: bool = bool_setting("maximize", True)
 
     @classmethod
     def init(cls, space: PyTree, **settings: Any) -> tuple[RandomSearchState, Self]:

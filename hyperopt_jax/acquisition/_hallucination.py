@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hyperopt_jax._checks import check_scalar
+from hyperopt_jax._checks import check_scalar, float_setting
 
 
 class BaseHallucination(eqx.Module):
@@ -60,10 +60,7 @@ class UCBHallucination(BaseHallucination):
         SettingError: `kappa` negative or not finite.
     """
 
-    kappa: float = 2.0
-
-    def __check_init__(self):
-        check_scalar("kappa", self.kappa, 0.0)
+    kappa: float = float_setting("kappa", 2.0, low=0.0)
 
     def __call__(self, mean: Array, std: Array, key: Any, y_max: Array) -> Array:
         return jnp.reshape(mean, ()) + self.kappa * jnp.reshape(std, ())

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from hyperopt_jax._checks import check_scalar
+from hyperopt_jax._checks import float_setting
 from hyperopt_jax._numerics import log_expected_excess, normal_cdf, normal_pdf
 from hyperopt_jax.acquisition._base import BaseAcquisition
 
@@ -27,10 +27,7 @@ class UCB(BaseAcquisition):
     ```
     """
 
-    kappa: float = 2.0
-
-    def __check_init__(self):
-        check_scalar("kappa", self.kappa, 0.0)
+    kappa: float = float_setting("kappa", 2.0, low=0.0)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         return mean + self.kappa * std
@@ -57,10 +54,7 @@ class EI(BaseAcquisition):
     ```
     """
 
-    xi: float = 0.01
-
-    def __check_init__(self):
-        check_scalar("xi", self.xi, 0.0)
+    xi: float = float_setting("xi", 0.01, low=0.0)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         gap = mean - self.xi - y_max
@@ -88,10 +82,7 @@ class PI(BaseAcquisition):
     ```
     """
 
-    xi: float = 0.01
-
-    def __check_init__(self):
-        check_scalar("xi", self.xi, 0.0)
+    xi: float = float_setting("xi", 0.01, low=0.0)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         gap = mean - self.xi - y_max
@@ -119,10 +110,7 @@ class LogEI(BaseAcquisition):
     ```
     """
 
-    xi: float = 0.0
-
-    def __check_init__(self):
-        check_scalar("xi", self.xi, 0.0)
+    xi: float = float_setting("xi", 0.0, low=0.0)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         gap = mean - self.xi - y_max

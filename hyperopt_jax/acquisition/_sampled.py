@@ -6,13 +6,12 @@ fixed, and the score is a smooth function of the point.
 
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from hyperopt_jax._checks import check_int
+from hyperopt_jax._checks import int_setting
 from hyperopt_jax._numerics import log_truncation_information
 from hyperopt_jax.acquisition._base import BaseAcquisition, Scores
 from hyperopt_jax.acquisition._marginal import LogEI
@@ -51,10 +50,7 @@ class ThompsonSampling(BaseAcquisition):
     ```
     """
 
-    n_features: int = eqx.field(static=True, default=256)
-
-    def __check_init__(self):
-        check_int("n_features", self.n_features, 1)
+    n_features: int = int_setting("n_features", 256, low=1)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         raise SettingError(
@@ -103,12 +99,8 @@ class MaxValueEntropy(BaseAcquisition):
     ```
     """
 
-    n_draws: int = eqx.field(static=True, default=16)
-    n_features: int = eqx.field(static=True, default=256)
-
-    def __check_init__(self):
-        check_int("n_draws", self.n_draws, 1)
-        check_int("n_features", self.n_features, 1)
+    n_draws: int = int_setting("n_draws", 16, low=1)
+    n_features: int = int_setting("n_features", 256, low=1)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         gap = y_max - mean
@@ -176,10 +168,7 @@ class LogNoisyEI(BaseAcquisition):
     ```
     """
 
-    n_draws: int = eqx.field(static=True, default=64)
-
-    def __check_init__(self):
-        check_int("n_draws", self.n_draws, 1)
+    n_draws: int = int_setting("n_draws", 64, low=1)
 
     def evaluate(self, mean: Array, std: Array, y_max: Array) -> Array:
         return LogEI().evaluate(mean, std, y_max)

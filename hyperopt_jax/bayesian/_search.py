@@ -13,14 +13,15 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax import history
 from hyperopt_jax._checks import (
-    check_bool,
+    bool_setting,
     check_choice,
     check_instance,
     check_int,
     check_key,
     check_number,
-    check_scalar,
     check_state,
+    float_setting,
+    int_setting,
     is_concrete,
 )
 from hyperopt_jax.acquisition import (
@@ -113,36 +114,27 @@ class BayesianSearch(Optimizer):
     ```
     """
 
-    jitter: float = 1e-6
+    jitter: float = float_setting("jitter", 1e-6, low=0.0, strict=True)
     kernel: BaseKernel = Matern(length_scale=1.0, nu=0.5)
     acquisition: BaseAcquisition = PI(xi=0.01)
-    n_candidates: int = eqx.field(static=True, default=1000)
-    n_restarts: int = eqx.field(static=True, default=2)
-    n_lbfgs_steps: int = eqx.field(static=True, default=10)
-    n_hparam_steps: int = eqx.field(static=True, default=20)
-    n_warmup: int = eqx.field(static=True, default=1)
-    maximize: bool = eqx.field(static=True, default=True)
-    n_parallel: int = eqx.field(static=True, default=4)
+    n_candidates: int = int_setting("n_candidates", 1000, low=1)
+    n_restarts: int = int_setting("n_restarts", 2, low=1)
+    n_lbfgs_steps: int = int_setting("n_lbfgs_steps", 10, low=0)
+    n_hparam_steps: int = int_setting("n_hparam_steps", 20, low=0)
+    n_warmup: int = int_setting("n_warmup", 1, low=0)
+    maximize: bool = bool_setting("maximize", True)
+    n_parallel: int = int_setting("n_parallel", 4, low=1)
     hallucination: Callable[..., Any] = SampleHallucination()
     warmup: str = eqx.field(static=True, default="random")
-    n_local: int = eqx.field(static=True, default=0)
-    n_greedy: int | None = eqx.field(static=True, default=None)
-    ranked: float = 0.25
+    n_local: int = int_setting("n_local", 0, low=0)
+    n_greedy: int | None = int_setting("n_greedy", None, low=0)
+    ranked: float = float_setting("ranked", 0.25, low=0.0, high=1.0)
 
     def __check_init__(self):
-        check_scalar("jitter", self.jitter, 0.0, strict=True)
-        check_scalar("ranked", self.ranked, 0.0, high=1.0)
         check_instance("kernel", self.kernel, BaseKernel)
         length_scale = self.kernel.length_scale
         check_number("the length_scale of kernel", length_scale, 0.0, strict=True)
         check_instance("acquisition", self.acquisition, BaseAcquisition)
-        for name in ("n_candidates", "n_restarts", "n_parallel"):
-            check_int(name, getattr(self, name), 1)
-        for name in ("n_lbfgs_steps", "n_hparam_steps", "n_warmup", "n_local"):
-            check_int(name, getattr(self, name), 0)
-        if self.n_greedy is not None:
-            check_int("n_greedy", self.n_greedy, 0)
-        check_bool("maximize", self.maximize)
         check_choice("warmup", self.warmup, ("random", "spread"))
         stand_in = self.hallucination
         if not callable(stand_in) or isinstance(stand_in, type):

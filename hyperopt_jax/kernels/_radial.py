@@ -125,11 +125,14 @@ class Matern(RadialKernel):
     """
 
     length_scale: float = 1.0
-    nu: float = eqx.field(static=True, default=2.5)
+    nu: float = eqx.field(
+        static=True,
+        default=2.5,
+        converter=lambda nu: check_choice("nu", nu, SMOOTHNESS),
+    )
 
     def __check_init__(self):
         check_number("length_scale", self.length_scale, 0.0, strict=True)
-        check_choice("nu", self.nu, SMOOTHNESS)
 
     def correlation(self, r2: Float[Array, "..."]) -> Float[Array, "..."]:
         return _matern(float(self.nu), r2)

@@ -318,6 +318,11 @@ def test_settings_are_hashable_equal_by_value_and_checked(row):
     assert one == two
     assert hash(one) == hash(two)
     assert one != start(row, 3)[1]
+    for number in (np.int64(2), jnp.int32(2), np.array(2)):
+        _, same = start(row, number, maximize=np.bool_(one.maximize))
+        assert same == one
+        assert hash(same) == hash(one)
+        assert (type(same.n_parallel), type(same.maximize)) == (int, bool)
     with pytest.raises(SettingError, match="n_parallel >= 1, got 0"):
         start(row, 0)
     with pytest.raises(SettingError, match="n_parallel"):

@@ -4,9 +4,19 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from hyperopt_jax import BayesianSearch, LinearSpace, RandomSearch, _checks, errors
+from hyperopt_jax import (
+    UCB,
+    BayesianSearch,
+    LinearSpace,
+    Matern,
+    RandomSearch,
+    ThompsonSampling,
+    _checks,
+    errors,
+)
 from hyperopt_jax.errors import HyperoptError, SettingError, StateError, Status
 
 BUILT_IN = {
@@ -127,3 +137,26 @@ class TestOtherChecks:
 
         traced(1.0)
         assert seen == [False]
+
+
+class TestSettings:
+    def test_what_fixes_shapes_is_stored_as_pythons_own(self):
+        settings = {"n_candidates": 16, "n_restarts": 1, "n_warmup": 0, "n_greedy": 2}
+        plain = BayesianSearch(**settings, jitter=1e-5, maximize=False)
+        for kind in (jnp.int32, np.int64, np.array):
+            same = BayesianSearch(
+                **{name: kind(n) for name, n in settings.items()},
+                jitter=np.float64(1e-5),
+                maximize=np.bool_(False),
+            )
+            assert same == plain
+            assert hash(same) == hash(plain)
+            assert [type(getattr(same, name)) for name in settings] == [int] * 4
+            assert (type(same.jitter), type(same.maximize)) == (float, bool)
+        assert ThompsonSampling(jnp.int32(8)) == ThompsonSampling(8)
+        assert type(UCB(np.float32(2.0)).kappa) is float
+        assert type(Matern(nu=jnp.float32(2.5)).nu) is float
+
+    def test_numbers_of_jax_stay_data(self):
+        kappa = jnp.asarray(2.0)
+        assert UCB(kappa).kappa is kappa
