@@ -3,6 +3,7 @@
 A traced value passes: its check has run, or will run, where the value is concrete.
 """
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -116,10 +117,18 @@ def check_key(key: Any) -> None:
     """Raises `ParamsError` unless `key` is one key of `jax.random`."""
     if isinstance(key, (jax.Array, np.ndarray)):
         is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-        if key.ndim == (0 if is_typed else 1) and (is_typed or key.dtype == np.uint32):
+        kind = jax.config.jax_default_prng_impl  # type: ignore[attr-defined]
+        shape = () if is_typed else _shape_of_raw_keys(kind)
+        if key.shape == shape and (is_typed or key.dtype == np.uint32):
             return
         key = f"an array of {key.dtype} with shape {key.shape}"
     raise ParamsError(f"expected one key, such as jax.random.key(0), got {key}")
+
+
+@functools.cache
+def _shape_of_raw_keys(kind: str) -> tuple[int, ...]:
+    """The shape of `jax.random.PRNGKey(0)`, where that is a key of this kind."""
+    return jax.eval_shape(lambda: jax.random.PRNGKey(0, impl=kind)).shape
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:

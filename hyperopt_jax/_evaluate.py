@@ -6,7 +6,6 @@ an argument, and the optimizer never knows. The default vectorises a traced obje
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from hyperopt_jax._checks import is_concrete
+from hyperopt_jax._warn import warn
 from hyperopt_jax.errors import HyperoptError, ObjectiveError
 
 Objective = Callable[[PRNGKeyArray, PyTree], Float[Array, ""]]
@@ -50,11 +51,10 @@ def check_objective(func: Any) -> None:
     try:
         signature = inspect.signature(func)
     except (TypeError, ValueError):
-        warnings.warn(
+        warn(
             f"cannot read the signature of {func!r}; it will be called as "
             f"fn(key, config)",
             UserWarning,
-            stacklevel=3,
         )
         return
     name = getattr(func, "__name__", repr(func))
@@ -77,6 +77,33 @@ def check_objective(func: Any) -> None:
             f"{name}{signature} ({error}); close over what else it needs, or give it with "
             f"functools.partial"
         ) from error
+
+
+class _ByIdentity:
+    """An objective that cannot be hashed, equal to itself alone as functions are."""
+
+    def __init__(self, func: Objective):
+        self.func = func
+
+    def __call__(self, key: PRNGKeyArray, params: PyTree) -> Any:
+        return self.func(key, params)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and self.func is other.func
+
+    def __hash__(self) -> int:
+        return id(self.func)
+
+
+def hashable(func: Objective) -> Objective:
+    """`func`, or what stands for it where it cannot be a static part of a program."""
+    # Of a pytree, such as a module, the arrays are data.
+    is_leaf = jax.tree_util.all_leaves([func])
+    try:
+        hash(func)
+    except TypeError:
+        return _ByIdentity(func) if is_leaf else func
+    return func
 
 
 def vectorised(
@@ -152,12 +179,17 @@ def python_loop(
     `functools.partial(python_loop, catch=())` to let every exception through.
 
     Raises:
-        ObjectiveError: `func` returns anything but one real number.
+        ObjectiveError: `func` returns anything but one real number; a traced batch.
 
     ```python
     optimizer.optimize(state, key, func, 20, evaluate=hyperopt_jax.python_loop)
     ```
     """
+    if not is_concrete(keys, params):
+        raise ObjectiveError(
+            "expected python_loop to run outside of compiled programs, got a traced "
+            "batch; call optimize outside of jit, or leave evaluate at its default"
+        )
     columns, treedef = jax.tree.flatten(params)
     columns = [np.asarray(column) for column in columns]
     results = []
@@ -166,11 +198,10 @@ def python_loop(
         try:
             output = func(key, config)
         except catch as error:
-            warnings.warn(
+            warn(
                 f"a trial failed and is recorded as such: {type(error).__name__}: "
                 f"{error} (params {config})",
                 RuntimeWarning,
-                stacklevel=2,
             )
             results.append(np.nan)
         else:

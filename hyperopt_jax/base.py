@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from hyperopt_jax import _drive, _progress
 from hyperopt_jax._best import BestSoFar
 from hyperopt_jax._checks import check_int, check_key, check_one_study, is_concrete
-from hyperopt_jax._evaluate import Evaluator, Objective, check_objective
+from hyperopt_jax._evaluate import Evaluator, Objective, check_objective, hashable
 from hyperopt_jax.errors import ParamsError, SettingError, UnknownSettingError
 from hyperopt_jax.spaces import given_points, is_stack, n_columns, unravel
 
@@ -182,6 +182,7 @@ class Optimizer(eqx.Module):
         shown = progress_bar and is_concrete(state, key)
         run: Any = None
         if evaluate is None and n_iterations:
+            func = hashable(func)
             run = _drive.runner(self, state, key, func)
         with _progress.progress(shown, n_iterations * q, "trial") as bar:
             for i in range(n_iterations):
@@ -203,6 +204,11 @@ class Optimizer(eqx.Module):
                     jax.block_until_ready(results)
                     _progress.report(bar, (i + 1) * q)
                 if callback is not None:
+                    if not is_concrete(params, results):
+                        raise SettingError(
+                            "expected no callback inside of a compiled program, got "
+                            f"{callback!r}; call optimize outside of jit"
+                        )
                     best.see(params, results)
                     event = BatchCompleted(
                         np.arange(number, number + q),
@@ -258,6 +264,7 @@ class Optimizer(eqx.Module):
         with _progress.progress(shown, n_iterations, "batch") as bar:
             number = None if bar is None else _progress.as_number(bar)
             first = jnp.asarray(first, jnp.int32)
+            func = hashable(func)
             run = _drive.runner(self, state, key, func)
             state, X, results, _ = run(
                 self, state, key, func, first, segments, number, given

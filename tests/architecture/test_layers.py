@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "hyperopt_jax"
 
 # A room may import the rooms above its own line, and its own files.
 LAYERS = [
-    {"errors"},
+    {"errors", "_warn"},
     {
         *("_checks", "_numerics", "_progress", "_evaluate"),
         *("_blas_threads", "_compilation_cache", "_quick_compile", "_lean_jit"),

@@ -376,7 +376,8 @@ def test_bad_input_gets_one_sentence(row):
     ]:
         with pytest.raises(SettingError, match=message):
             search.optimize(state, KEY, zoo.loss, **{"n_iterations": 2, **settings})
-    for key in (0, None, jax.random.split(KEY, 2), jnp.zeros(2)):
+    raw = jnp.zeros(3, jnp.uint32)
+    for key in (0, None, jax.random.split(KEY, 2), jnp.zeros(2), raw):
         for run in (search.optimize, search.optimize_scan):
             with pytest.raises(ParamsError, match="expected one key"):
                 run(state, key, zoo.loss, 2)

@@ -1,5 +1,6 @@
 """How a batch is run: plain Python, one traced program, and objectives that do not fit."""
 
+import dataclasses
 import functools
 import math
 
@@ -18,7 +19,7 @@ from hyperopt_jax import (
     vectorised,
 )
 from hyperopt_jax._evaluate import check_objective
-from hyperopt_jax.errors import ObjectiveError
+from hyperopt_jax.errors import ObjectiveError, SettingError
 
 SPACE = {
     "x": LinearSpace(0.0, 1.0),
@@ -345,3 +346,48 @@ class TestCheckObjective:
                 1,
                 evaluate=lambda func, keys, params: np.zeros(3),
             )
+
+
+@dataclasses.dataclass
+class Slope:
+    """An objective that cannot be hashed, as no plain dataclass can."""
+
+    factor: float
+    n_traces: int = 0
+
+    def __call__(self, key, params):
+        self.n_traces += 1
+        return self.factor * params["x"]
+
+
+@pytest.mark.parametrize("name", ["optimize", "optimize_scan"])
+def test_an_objective_that_cannot_be_hashed_is_traced_once(name):
+    state, search = RandomSearch.init({"x": LinearSpace(0.0, 1.0)}, n_parallel=2)
+    up, down = Slope(1.0), Slope(-1.0)
+    run = getattr(search, name)
+    _, (_, results) = run(state, KEYS[0], up, 2)
+    run(state, KEYS[1], up, 2)
+    assert up.n_traces == 1
+    _, (_, opposite) = run(state, KEYS[0], down, 2)
+    assert np.array_equal(np.ravel(results), -np.ravel(opposite))
+
+
+def test_what_needs_the_host_is_refused_inside_of_a_program():
+    state, search = RandomSearch.init({"x": LinearSpace(0.0, 1.0)})
+
+    def run(key, **options):
+        return search.optimize(state, key, lambda key, p: p["x"], 1, **options)[1][1]
+
+    with pytest.raises(SettingError, match="callback inside of a compiled program"):
+        jax.jit(lambda key: run(key, callback=print))(KEYS[0])
+    with pytest.raises(ObjectiveError, match="python_loop to run outside of compiled"):
+        jax.jit(lambda key: run(key, evaluate=python_loop))(KEYS[0])
+    traced = jax.jit(lambda key: run(key, evaluate=vectorised))(KEYS[0])
+    assert np.array_equal(traced, run(KEYS[0]))
+
+
+def test_warnings_point_to_the_users_line():
+    state, search = RandomSearch.init({"x": LinearSpace(0.0, 1.0)})
+    with pytest.warns(RuntimeWarning, match="a trial failed") as caught:
+        search.optimize(state, KEYS[0], lambda key, p: 1 / 0, 1, evaluate=python_loop)
+    assert [warning.filename for warning in caught] == [__file__]
