@@ -81,14 +81,15 @@ def step(
     state, keys = _apart((state, keys))
     params = optimizer.get_next_params(state, keys.ask)
     if given is not None:
-        proposed = ravel(state.space, params)
+        proposed = ravel(state.space, params, lost_too=True)
         params = unravel(state.space, jnp.where(jnp.isnan(given), proposed, given))
     params = _apart(params)
     outputs = evaluate(func, keys.trials, params)
     results = _apart(as_results(outputs, optimizer.n_parallel))
     if is_constrained(state.space):
         # Where the search found no feasible point, whatever the objective says of none.
-        lost = Codec(state.space).is_lost(ravel(state.space, params))
+        X = ravel(state.space, params, lost_too=True)
+        lost = Codec(state.space).is_lost(X)
         results = jnp.where(lost, jnp.nan, results)
     state = optimizer.update_state(state, keys.tell, results, params)
     return _apart(state), params, results
@@ -185,13 +186,15 @@ def _is_formula(
 
 def by_batch(
     X: Float[Array, "m c"], n_iterations: int, q: int
-) -> Float[Array, "t q c"] | None:
+) -> Float[Any, "t q c"] | None:
     """The points `X` as the first of a run, batch by batch, and NaN after them."""
     m, c = X.shape
     if m == 0:
         return None
-    rest = jnp.full((n_iterations * q - m, c), jnp.nan, X.dtype)
-    return jnp.concatenate([X, rest]).reshape(n_iterations, q, c)
+    # NumPy's where it can be: a NaN that JAX makes is an error under jax_debug_nans.
+    xp = np if is_concrete(X) else jnp
+    rest = np.full((n_iterations * q - m, c), np.nan, X.dtype)
+    return xp.concatenate([X, rest]).reshape(n_iterations, q, c)
 
 
 def plan(

@@ -82,7 +82,7 @@ class RandomSearch(Optimizer):
             ParamsError: params of another space, or results that do not fit them.
         """
         _check(self, state)
-        check_results(results, ravel(state.space, params).shape[0])
+        check_results(results, ravel(state.space, params, lost_too=True).shape[0])
         return state
 
 

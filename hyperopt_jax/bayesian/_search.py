@@ -1,7 +1,6 @@
 """The settings of a Bayesian search and its part of the contract."""
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -24,6 +23,7 @@ from hyperopt_jax._checks import (
     int_setting,
     is_concrete,
 )
+from hyperopt_jax._warn import warn
 from hyperopt_jax.acquisition import (
     PI,
     BaseAcquisition,
@@ -162,8 +162,14 @@ class BayesianSearch(Optimizer):
             trials = history.empty(check_int("n_max", n_max, 1), n_columns(space))
         # NumPy's where they can be: JAX would compile each of these in every new process.
         start, dtype = optimizer.kernel.length_scale, trials.y.dtype
+        n = n_groups(space)
+        if np.shape(start) not in ((), (n,)):
+            raise SettingError(
+                f"expected one length_scale for the kernel, or {n} for this space, got "
+                f"shape {np.shape(start)}"
+            )
         xp = np if is_concrete(start) else jnp
-        lengths = xp.broadcast_to(xp.log(xp.asarray(start, dtype)), (n_groups(space),))
+        lengths = xp.broadcast_to(xp.log(xp.asarray(start, dtype)), (n,))
         numbers = lengths, *(np.array(n, dtype) for n in (0.0, LOG_NOISE_START))
         log_length_scale, log_amplitude, log_noise, status = jax.device_put(
             (*numbers, np.zeros((), np.int32))
@@ -288,7 +294,7 @@ class BayesianSearch(Optimizer):
             ParamsError: params of another space, or results that do not fit them.
         """
         check_state(self, state, BayesianSearchState)
-        X = as_table(state.space, params)
+        X = as_table(state.space, params, lost_too=True)
         results = check_results(results, X.shape[0])
         _warn_of_values_outside(state, X)
         size = _size_for(state, X.shape[0])
@@ -437,12 +443,11 @@ def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) 
     counts = outside(state.space, X)
     if counts:
         told = ", ".join(f"{n} of {name or 'the value'}" for name, n in counts.items())
-        warnings.warn(
+        warn(
             f"expected values inside the bounds of the space, got some from outside "
             f"({told}); they are recorded as they are, and the model takes each for the "
             f"nearest one inside",
             OutsideBoundsWarning,
-            stacklevel=3,
         )
 
 

@@ -156,13 +156,16 @@ class Space(eqx.Module):
         """
         moved = jnp.asarray(self.transform(value))
         floats = jnp.issubdtype(value.dtype, jnp.floating)
-        if jnp.issubdtype(moved.dtype, jnp.floating) and not floats:
+        if jnp.issubdtype(moved.dtype, jnp.floating) and (
+            not floats or moved.dtype.itemsize < value.dtype.itemsize
+        ):
+            # A space that was made in single precision has no values but those.
             value = value.astype(moved.dtype)
         moved = moved.astype(value.dtype)
         same = moved == value
         if self.is_discrete and jnp.issubdtype(value.dtype, jnp.floating):
             # Nine steps of 0.1 are not 0.9 to the last digit.
-            eps = float(jnp.finfo(jnp.result_type(float)).eps)
+            eps = float(jnp.finfo(value.dtype).eps)
             same = same | (jnp.abs(moved - value) <= 4 * eps * jnp.abs(value))
         return jnp.all(same, axis=tuple(range(same.ndim - len(self.shape), same.ndim)))
 

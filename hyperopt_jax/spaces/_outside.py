@@ -34,7 +34,10 @@ def outside(space: PyTree, X: Any) -> dict[str, int]:
     if not out.any():
         return {}
     # What takes longer is left for when it is needed.
-    out &= np.asarray(Codec(space).active(X))
+    codec = Codec(space)
+    out &= np.asarray(codec.active(X))
+    if codec.has_constraints:
+        out &= ~np.asarray(codec.is_lost(X))[:, None]
     counts = [int(out[:, a:b].sum()) for a, b in itertools.pairwise(limits.first)]
     names = ["/".join(leaf.path) for leaf in full_layout(space).leaves]
     return {name: n for name, n in zip(names, counts, strict=True) if n}

@@ -1,5 +1,6 @@
 """Between pytrees of parameters and the table `X` of values."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -93,20 +94,25 @@ def columns_as_params(space: PyTree, row: list[Any]) -> PyTree:
     return jax.tree.unflatten(flat.treedef, leaves)
 
 
-def ravel(space: PyTree, params: PyTree) -> Float[Array, "q d"]:
+def ravel(
+    space: PyTree, params: PyTree, *, lost_too: bool = False
+) -> Float[Array, "q d"]:
     """A batch of parameters as a table `X`.
 
     Args:
         params: a pytree with leaves (q,), a list of configurations, or a raw (q, d) table.
+        lost_too: whether rows pass that were proposed where nothing feasible was found.
 
     Raises:
         ParamsError: another structure or number of parameters than the space's, leaves
             of different lengths, or a number that is not finite.
     """
-    return jnp.asarray(as_table(space, params))
+    return jnp.asarray(as_table(space, params, lost_too=lost_too))
 
 
-def as_table(space: PyTree, params: PyTree) -> Float[Any, "q d"]:
+def as_table(
+    space: PyTree, params: PyTree, *, lost_too: bool = False
+) -> Float[Any, "q d"]:
     """`ravel`, with NumPy's array where the parameters are concrete.
 
     A compiled program takes that as it is; it would wait for one that is on its way to
@@ -115,7 +121,7 @@ def as_table(space: PyTree, params: PyTree) -> Float[Any, "q d"]:
     flat = layout(space)
     n_columns = sum(flat.widths("values"))
     if lists_configurations(flat, params):
-        rows = [as_table(space, one) for one in params]
+        rows = [as_table(space, one, lost_too=lost_too) for one in params]
         xp = np if is_concrete(rows) else jnp
         return xp.concatenate([np.zeros((0, n_columns), _float()), *rows])
     if isinstance(params, (np.ndarray, jax.Array)) and _is_table(flat, params):
@@ -129,9 +135,22 @@ def as_table(space: PyTree, params: PyTree) -> Float[Any, "q d"]:
         table = xp.asarray(table).astype(_float())
     else:
         table = _columns_to_table(flat, params)
-    if is_concrete(table) and not np.isfinite(np.asarray(table)).all():
-        raise ParamsError("expected finite params, got a NaN or an infinity among them")
+    if is_concrete(table):
+        finite = np.isfinite(np.asarray(table))
+        if not (finite.all() or (lost_too and _are_lost(flat, np.asarray(table)))):
+            raise ParamsError(
+                "expected finite params, got a NaN or an infinity among them"
+            )
     return table
+
+
+def _are_lost(flat: Layout, table: Float[np.ndarray, "q d"]) -> bool:
+    """Whether the rows that are not finite say that nothing feasible was found."""
+    floating = [_is_floating(space.dtype) for space in flat.spaces]
+    in_floats = np.repeat(floating, flat.widths("values"))[None, :]
+    finite = np.isfinite(table)
+    lost = np.where(in_floats, np.isnan(table), finite).all(axis=1)
+    return bool(flat.rules) and bool((finite.all(axis=1) | lost).all())
 
 
 def lists_configurations(flat: Layout, params: Any) -> bool:
@@ -156,12 +175,7 @@ def _is_table(flat: Layout, params: Any) -> bool:
 
 
 def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
-    columns, structure = jax.tree.flatten(params)
-    if structure != _structure(flat):
-        raise ParamsError(
-            f"expected params with the structure of the search space, {flat.treedef}, "
-            f"got {structure}; tell the params that this study proposed"
-        )
+    columns = _columns(flat, params)
     searched = [
         (space, column)
         for space, column in zip(flat.spaces, columns, strict=True)
@@ -189,6 +203,28 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     )
 
 
+def _columns(flat: Layout, params: PyTree) -> list[Any]:
+    """The leaves of `params`; a list of numbers is a column too."""
+    columns, structure = jax.tree.flatten(params)
+    if structure == _structure(flat):
+        return columns
+    with contextlib.suppress(ValueError):
+        columns = flat.treedef.flatten_up_to(params)
+        if all(map(_is_column, columns)):
+            return columns
+    raise ParamsError(
+        f"expected params with the structure of the search space, {flat.treedef}, "
+        f"got {structure}; tell the params that this study proposed"
+    )
+
+
+def _is_column(values: Any) -> bool:
+    """Whether `values` may be those of one leaf: an array, or a list of single ones."""
+    if isinstance(values, list):
+        return all(np.ndim(value) == 0 for value in jax.tree.leaves(values))
+    return jax.tree_util.all_leaves([values])
+
+
 def _leading(shape: tuple[int, ...], of_value: tuple[int, ...]) -> int | None:
     """How many values an array holds; None where it is no batch of such values."""
     n = len(shape) - len(of_value)
@@ -199,7 +235,11 @@ def _leading(shape: tuple[int, ...], of_value: tuple[int, ...]) -> int | None:
 
 def _is_numeric(column: Any) -> bool:
     # The usual kinds at once: this runs for every leaf of every update.
-    return np.asarray(column).dtype.kind in "biuf" or as_numbers(column) is not None
+    try:
+        kind = np.asarray(column).dtype.kind
+    except ValueError:  # a ragged list
+        return False
+    return kind in "biuf" or as_numbers(column) is not None
 
 
 def _float() -> jnp.dtype:

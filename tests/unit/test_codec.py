@@ -473,6 +473,22 @@ PAIR = {"a": LinearSpace(0.0, 1.0), "b": QLinearSpace(0, 3)}
 
 
 class TestRavel:
+    def test_columns_may_be_lists(self):
+        params = {"a": [0.1, 0.2], "b": [2, 3]}
+        assert np.allclose(ravel(PAIR, params), [[0.1, 2.0], [0.2, 3.0]])
+        mixed = {"a": [0.1, 0.2], "b": jnp.asarray([2, 3])}
+        assert jnp.array_equal(ravel(PAIR, mixed), ravel(PAIR, params))
+        traced = jax.jit(lambda x: ravel(PAIR, {"a": [x, 2 * x], "b": [2, 3]}))(0.1)
+        assert np.allclose(traced, ravel(PAIR, params))
+        assert ravel(BooleanSpace(), [True, False]).tolist() == [[1.0], [0.0]]
+        assert ravel({"b": BooleanSpace()}, {"b": [True, False]}).tolist() == [[1], [0]]
+        with pytest.raises(ParamsError, match="expected numbers for params, got"):
+            ravel(PAIR, {"a": [0.1, "u"], "b": [2, 3]})
+        with pytest.raises(ParamsError, match="expected numbers for params, got"):
+            ravel(PAIR, {"a": [0.1, [0.2]], "b": [2, 3]})
+        with pytest.raises(ParamsError, match=r"same shape .* got \(1,\), \(2,\)"):
+            ravel(PAIR, {"a": [0.1], "b": [2, 3]})
+
     @searched
     @given(space=trees(A_SPACE), seed=st.integers(0, 2**31))
     def test_round_trip_through_any_tree(self, space, seed):

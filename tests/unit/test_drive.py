@@ -13,16 +13,19 @@ import pytest
 from hyperopt_jax import (
     BayesianSearch,
     ConstrainedSpace,
+    DiscreteSpace,
     GridSearch,
     LinearSpace,
+    LogSpace,
     QLinearSpace,
     RandomSearch,
+    decode_choices,
     python_loop,
 )
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax._drive import Keys, Segment, by_batch, plan
 from hyperopt_jax.base import Optimizer, OptimizerState
-from hyperopt_jax.errors import ParamsError
+from hyperopt_jax.errors import ParamsError, Status
 from hyperopt_jax.spaces import given_points, unravel
 
 SPACE = {"x": LinearSpace(0.0, 1.0)}
@@ -217,6 +220,81 @@ class TestStartPoints:
 
 def is_list(node):
     return isinstance(node, list)
+
+
+class TestStartPointsAndPrecision:
+    @pytest.mark.parametrize("run", ["optimize", "optimize_scan", "python_loop"])
+    def test_a_batch_that_they_do_not_fill_has_no_nan_that_jax_made(self, run):
+        state, search = RandomSearch.init(SPACE, n_parallel=2)
+        evaluate = {"evaluate": python_loop} if run == "python_loop" else {}
+        drive = search.optimize_scan if run == "optimize_scan" else search.optimize
+        points = {"x": jnp.asarray([0.1, 0.2, 0.3])}
+        with jax.debug_nans(True):
+            _, (params, _) = drive(
+                state, KEY, lambda key, p: p["x"], 2, start_points=points, **evaluate
+            )
+        params = params["x"] if run == "optimize_scan" else [p["x"] for p in params]
+        assert np.ravel(params)[:3].tolist() == points["x"].tolist()
+
+    @pytest.mark.parametrize(
+        ("space", "value"),
+        [
+            (LinearSpace(0.1, 0.7), 0.7),
+            (LinearSpace(0.1, 0.7), 0.1),
+            (LinearSpace(0.1, 0.7), 0.33),
+            (LinearSpace(0.0, 1.0, 0.1), 0.9),
+            (DiscreteSpace([0.1, 0.2]), 0.1),
+            (LogSpace(1e-5, 0.1), 1e-5),
+        ],
+    )
+    def test_of_a_space_made_in_single_precision(self, space, value, x64):
+        with jax.numpy_dtype_promotion("standard"):
+            points = given_points({"x": space}, {"x": jnp.asarray([value])})
+            assert points.dtype == "float64"
+            assert np.allclose(points, value, 1e-6)
+            with pytest.raises(ParamsError, match="outside"):
+                given_points({"x": space}, {"x": jnp.asarray([1.01])})
+
+
+class TestNothingFeasible:
+    """A state whose space was swapped for one without a feasible point, in a trace."""
+
+    @staticmethod
+    def space(high):
+        inner = {"x": LinearSpace(0.0, high), "n": QLinearSpace(1, 4)}
+        return ConstrainedSpace(inner, lambda p: p["x"] > 2.0)
+
+    def start(self, search, **settings):
+        state, search = search.init(self.space(4.0), n_parallel=2, **settings)
+        return state.replace(space=jax.jit(self.space)(1.0)), search
+
+    @pytest.mark.parametrize("search", [RandomSearch, BayesianSearch])
+    def test_is_a_failed_trial_in_plain_python_too(self, search):
+        remembers = search is BayesianSearch
+        settings = {"n_max": 4, "n_candidates": 16} if remembers else {}
+        state, optimizer = self.start(search, **settings)
+        told, (_, results) = optimizer.optimize(
+            state, KEY, lambda key, p: 1.0, 1, evaluate=python_loop
+        )
+        assert np.isnan(results[0]).all()
+        params = optimizer.get_next_params(state, KEY)
+        asked = optimizer.update_state(state, KEY, [1.0, 2.0], params)
+        if remembers:
+            for state in (told, asked):
+                assert state.failed.tolist() == [True, True, False, False]
+                assert Status(int(state.status)) is Status.INFEASIBLE
+
+    def test_other_numbers_that_are_not_finite_are_refused(self):
+        state, optimizer = self.start(RandomSearch)
+        free, _ = RandomSearch.init({"x": LinearSpace(0.0, 4.0)}, n_parallel=2)
+        infinite = {"x": jnp.asarray([jnp.inf, jnp.nan]), "n": jnp.asarray([1, 2])}
+        lost = {"x": jnp.asarray([jnp.nan, jnp.nan])}
+        for one, params in ((state, infinite), (free, lost)):
+            with pytest.raises(ParamsError, match="finite params"):
+                optimizer.update_state(one, KEY, [1.0, 2.0], params)
+        proposed = optimizer.get_next_params(state, KEY)
+        with pytest.raises(ParamsError, match="finite params"):
+            decode_choices(state.space, proposed)
 
 
 class TestShrink:

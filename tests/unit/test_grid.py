@@ -152,7 +152,7 @@ def test_random_search_covers_the_space():
 
 
 def test_a_fresh_state_can_be_donated():
-    state, _ = hj.GridSearch.init(FIVE)
+    state, _ = hj.GridSearch.init({"x": hj.DiscreteSpace([1, 2])})
     moved = jax.jit(lambda s: s.replace(grid_idx=s.grid_idx + 1), donate_argnums=0)
     assert int(moved(state).grid_idx) == 1
 

@@ -16,6 +16,7 @@ from hyperopt_jax import (
     RBF,
     BaseKernel,
     BayesianSearch,
+    LinearSpace,
     Matern,
     Periodic,
     Product,
@@ -212,6 +213,12 @@ class TestSettings:
         for length_scale in (0.0, -1.0, math.nan):
             with pytest.raises(SettingError, match="length_scale of kernel"):
                 BayesianSearch(kernel=RationalQuadratic(length_scale))
+        pair = {"x": LinearSpace(0.0, 1.0), "y": LinearSpace(0.0, 1.0)}
+        for kernel in (RationalQuadratic(jnp.ones(3)), Matern(jnp.ones((1, 2)))):
+            with pytest.raises(SettingError, match="or 2 for this space, got shape"):
+                BayesianSearch.init(pair, kernel=kernel)
+        state, _ = BayesianSearch.init(pair, kernel=Matern(jnp.full(2, 0.5)))
+        assert np.allclose(state.hyper.log_length_scale, math.log(0.5))
         with pytest.raises(SettingError, match="spectral draws, got RationalQuadratic"):
             RationalQuadratic().angles(jax.random.key(0), 4, 2, jnp.ones(2))
         k = call(RationalQuadratic(), jnp.zeros((1, 2)), jnp.ones((3, 2)), 0.5)
