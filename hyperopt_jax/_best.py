@@ -118,7 +118,7 @@ def _are_stacked(
     if stacked and listed and isinstance(results_hist, (list, tuple)):
         # As many arrays as batches, each with as many rows and columns: the values of
         # the leaves of a list, or batches of one leaf's vectors.
-        if all(map(_is_leaf, params_hist)):
+        if jax.tree_util.all_leaves(params_hist):
             raise ParamsError(
                 f"expected histories that can be read in one way, got two lists of "
                 f"{len(batches)} arrays each; stack results_hist with jnp.stack, and "
@@ -133,10 +133,6 @@ def _have_axes(params: PyTree, shape: tuple[int, ...]) -> bool:
     return all(
         np.shape(leaf)[: len(shape)] == shape for leaf in jax.tree.leaves(params)
     )
-
-
-def _is_leaf(node: Any) -> bool:
-    return jax.tree_util.treedef_is_leaf(jax.tree.structure(node))
 
 
 def _best_row(results: Float[np.ndarray, " n"], sign: float) -> int | None:
