@@ -28,9 +28,12 @@ def is_constrained(space: PyTree) -> bool:
 
 def is_stack(space: PyTree) -> bool:
     """Whether bounds or values have an axis of studies, as outside of a `vmap`."""
+    # The plain dict of fields: this runs in every update, and a module's attributes are
+    # slow to get.
+    entries = [vars(entry_of(leaf)) for leaf in layout(space).spaces]
     return any(
-        np.ndim(vars(entry_of(leaf)).get(name, 0)) > axes
-        for leaf in layout(space).spaces
+        name in own and np.ndim(own[name]) > axes
+        for own in entries
         for name, axes in (("lower_bound", 0), ("values", 1))
     )
 
