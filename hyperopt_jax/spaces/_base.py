@@ -165,9 +165,12 @@ class Space(eqx.Module):
         same = moved == value
         if self.is_discrete and jnp.issubdtype(value.dtype, jnp.floating):
             # Nine steps of 0.1 are not 0.9 to the last digit.
-            eps = float(jnp.finfo(value.dtype).eps)
-            same = same | (jnp.abs(moved - value) <= 4 * eps * jnp.abs(value))
+            same = same | (jnp.abs(moved - value) <= self.rounding(value))
         return jnp.all(same, axis=tuple(range(same.ndim - len(self.shape), same.ndim)))
+
+    def rounding(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
+        """How far from one of finitely many values a number may lie that stands for it."""
+        return 4 * float(jnp.finfo(value.dtype).eps) * jnp.abs(value)
 
     def sample(
         self, key: PRNGKeyArray, shape: tuple[int, ...] = ()

@@ -1,5 +1,6 @@
 """Configurations that a user gives, as a table of points of the space."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -9,11 +10,13 @@ from jaxtyping import Array, Float, PyTree
 
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import ParamsError
+from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._layout import layout
 from hyperopt_jax.spaces._operations import contains, names
 from hyperopt_jax.spaces._plain import row_of
 from hyperopt_jax.spaces._tables import n_columns, ravel, unravel
+from hyperopt_jax.spaces._vector import entry_of
 
 # A number so near to a value of a finite parameter stands for it: 0.7 for 7 * 0.1.
 ROUNDING = 1e-6
@@ -92,9 +95,23 @@ def _snapped(space: PyTree, X: Float[Array, "m c"]) -> Float[Array, "m c"]:
     is_finite = np.repeat([leaf.is_discrete for leaf in leaves], widths)
     is_whole = np.repeat([jnp.issubdtype(s.dtype, jnp.integer) for s in leaves], widths)
     _, values = codec.snapped(codec.encode(X))
-    rounding = ROUNDING * jnp.abs(X)
+    rounding = jnp.maximum(ROUNDING * jnp.abs(X), _rounding_of_steps(leaves, widths, X))
     # Millions and the next whole number are that near too.
     rounding = jnp.where(is_whole[None, :], jnp.minimum(rounding, 0.5), rounding)
     near = jnp.abs(values - X) <= rounding
     # What is inactive carries its filler, as in every proposal.
     return jnp.where((near & is_finite[None, :]) | ~codec.active(X), values, X)
+
+
+def _rounding_of_steps(
+    leaves: Sequence[Space], widths: Sequence[int], X: Float[Array, "m c"]
+) -> Float[Array, "m c"]:
+    """What each value may lie beside one of a grid of floats; 0 where there is none."""
+    rounding, end = jnp.zeros_like(X), 0
+    for leaf, width in zip(leaves, widths, strict=True):
+        start, end = end, end + width
+        own = entry_of(leaf)
+        if own.is_discrete and jnp.issubdtype(own.dtype, jnp.floating):
+            part = own.rounding(X[:, start:end])
+            rounding = rounding.at[:, start:end].set(part)
+    return rounding

@@ -83,6 +83,11 @@ class LinearSpace(Space):
     def nth(self, index: Float[Array, ""]) -> Shaped[Array, ""]:
         return super().nth(index) if self.step is None else _steps.at(self, index)
 
+    def rounding(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
+        if self.step is None or not jnp.issubdtype(self.dtype, jnp.floating):
+            return super().rounding(value)
+        return _steps.rounding(self, value)
+
     def points(self) -> Shaped[Array, " n"]:
         """All values in rising order, of a space with a step (concrete bounds)."""
         if self.step is None:

@@ -121,6 +121,13 @@ def held(space: Any, value: Any) -> Any:
 _compiled_at = eqx.filter_jit(at)
 
 
+def rounding(space: Any, value: Float[Array, "..."]) -> Float[Array, "..."]:
+    """What steps from one bound leave of the digits of `value`, which may be near 0."""
+    ends = jnp.maximum(jnp.abs(space.lower_bound), jnp.abs(space.upper_bound))
+    lost = 4 * float(jnp.finfo(value.dtype).eps) * jnp.maximum(ends, jnp.abs(value))
+    return jnp.minimum(lost, space.step / 2)
+
+
 def log_edges(space: Any) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Logarithms of the ends of the first and the last value's stretch of the log axis."""
     low, half = space.lower_bound, space.step / 2

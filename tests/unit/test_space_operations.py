@@ -540,3 +540,18 @@ class TestJson:
         back = spaces.from_json(spaces.to_json(space))
         assert back == space
         assert hash(back) == hash(space)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_steps_near_zero_are_values_however_they_are_rounded(wide):
+    """From a bound of -5 on, 51 steps of 0.1 end further from 0.1 than its digits."""
+    with jax.enable_x64(wide):
+        space = {"x": LinearSpace(-5, 5, step=0.1)}
+        values = [0.1, -0.3, 0.0, 4.9]
+        assert spaces.contains(space, {"x": np.array(values)}).all()
+        points = spaces.given_points(space, [{"x": x} for x in values])
+        found = [c["x"] for c in spaces.decode_choices(space, {"x": points[:, 0]})]
+        assert found == values
+        assert not spaces.contains(space, {"x": np.array([0.15])}).any()
+        with pytest.raises(ParamsError, match="outside"):
+            spaces.given_points(space, [{"x": 0.15}])
