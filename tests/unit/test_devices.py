@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import jax
 import numpy as np
@@ -66,6 +68,7 @@ assert run.X.devices() == {devices[1]}
 """
 
 
+@pytest.mark.slow
 def test_studies_and_trials_on_two_devices():
     env = {
         **os.environ,
