@@ -137,7 +137,7 @@ class _Batch(NamedTuple):
     reach: Float[Array, ""]
     uses_local: Bool[Array, ""]
     first_row: Int[Array, ""]  # after the trials told and the running ones
-    place: Int[Array, ""]  # in the cycles of local and of drawn trials
+    place: Int[Array, ""]  # in the cycles of local and of exploring trials
 
 
 class _Filled(NamedTuple):
@@ -213,7 +213,7 @@ def _proposal(
     shift: Float[Array, " s"],
     key: PRNGKeyArray,
 ) -> Float[Array, " d"]:
-    """The point for slot `i`: where the acquisition is highest, or one at random."""
+    """The point for slot `i`: where the acquisition is highest, or one that explores."""
     optimizer, codec = batch.optimizer, batch.codec
     place = batch.place + i
     local = batch.uses_local & region.is_local(place, optimizer.n_local)
@@ -222,8 +222,10 @@ def _proposal(
     start = maximise.candidates(
         shift, batch.incumbent, box, optimizer.n_candidates, codec
     )
-    drawn = None
+    wanted, drawn = filled.y_max, None
     if optimizer.n_greedy is not None:
+        asks = ~local & explore.asks_for_much(place, optimizer.n_greedy)
+        wanted = wanted + jnp.where(asks, explore.LARGE_IMPROVEMENT, 0.0)
         drawn = ~local & explore.is_drawn(place, optimizer.n_greedy)
         # Before constraints move rows about: none may come from near the incumbent.
         start = jnp.where(drawn, maximise.net(shift, optimizer.n_candidates), start)
@@ -232,7 +234,7 @@ def _proposal(
         posterior,
         codec.features(start),
         posterior.mask & ~batch.seen.recorded,
-        filled.y_max,
+        wanted,
         jax.random.fold_in(key, 1),
     )
     taken = jnp.arange(filled.U.shape[0], dtype=jnp.int32) < batch.first_row + i

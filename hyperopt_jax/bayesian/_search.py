@@ -87,8 +87,9 @@ class BayesianSearch(Optimizer):
             everywhere follow. One trial at a time, each improvement begins anew; batches
             go by trial number. 0 searches everywhere.
         n_greedy: trials in a row, of those that search everywhere, that maximise the
-            acquisition, >= 0; two that are drawn at random follow. Begins anew as
-            `n_local` does. None never draws any.
+            acquisition as it is, >= 0; two that explore follow, one after an improvement
+            by a whole standard deviation of the results, one drawn at random. Begins
+            anew as `n_local` does. None never explores.
         ranked: share of the results, from the worst, of which the surrogate sees the
             rank only, in [0, 1].
         maximize: whether higher results are better.
@@ -194,7 +195,7 @@ class BayesianSearch(Optimizer):
         spread-out initial design of 5 trials and a local trial for each parameter (at
         most 20). Where some are discrete: d + 1 initial trials (at least 5, at most 10),
         no local ones, and the worse half of the results by rank only. In conditional
-        spaces also two trials at random after every two without an improvement. The
+        spaces also two trials that explore after every two without an improvement. The
         design never takes more than a quarter of `n_max`.
 
         Args:

@@ -34,13 +34,15 @@ def test_greedy_trials_are_those_of_a_search_that_never_explores():
         assert jnp.array_equal(greedy, plain)
 
 
-def test_two_trials_are_drawn_at_random():
-    for n_failures in (6, 7):
-        drawn = np.asarray(proposals(n_failures, n_greedy=2))
-        assert kstest(drawn, "uniform").pvalue > 1e-3
-    for n_failures in (5, 8):
-        greedy = np.asarray(proposals(n_failures, n_greedy=2))
-        assert kstest(greedy, "uniform").pvalue < 1e-9
+def test_one_trial_is_after_a_large_improvement():
+    greedy, asking = (np.median(proposals(n, n_greedy=2)) for n in (5, 6))
+    assert abs(asking - 0.3) > abs(greedy - 0.3) + 0.02
+
+
+def test_one_trial_is_drawn_at_random():
+    drawn = np.asarray(proposals(7, n_greedy=2))
+    assert kstest(drawn, "uniform").pvalue > 1e-3
+    assert kstest(np.asarray(proposals(8, n_greedy=2)), "uniform").pvalue < 1e-9
 
 
 @pytest.mark.slow
