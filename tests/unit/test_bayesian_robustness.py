@@ -297,7 +297,7 @@ def test_of_results_that_targets_cannot_tell_apart_the_best_is_recommended():
 
 @pytest.mark.slow
 @starts
-def test_a_study_that_crosses_a_buffer_size(start):
+def test_a_study_that_crosses_a_buffer_size(start, x64):
     n = _state.SMALLEST_BUFFER - 4
     state, search = told(start, places(n), hill(places(n)))
     sizes = [search.capacity(n + 2 * i) for i in range(4)]
@@ -310,8 +310,9 @@ def test_a_study_that_crosses_a_buffer_size(start):
     again = jax.jit(
         lambda s: search.optimize_scan(s, KEY, objective, 4, first_trial=n)[1][0]
     )(state)
-    # Another program rounds in another way, and each trial builds on those before it.
-    np.testing.assert_allclose(again["x"], params["x"], rtol=1e-2)
+    # Another program rounds in another way, and each trial builds on those before it; in
+    # single precision they part within a few.
+    np.testing.assert_allclose(again["x"], params["x"], rtol=1e-4)
     # By hand, ask and tell run at the same sizes as the drivers.
     by_hand = search.get_next_params(state, jax.random.fold_in(KEY, 2**30 + n))
     np.testing.assert_allclose(by_hand["x"], params["x"][0], rtol=1e-4)
