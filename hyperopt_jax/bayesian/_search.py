@@ -323,7 +323,7 @@ class BayesianSearch(Optimizer):
         """The recorded configuration with the best posterior mean, with scalar leaves.
 
         Where results are noisy the best one seen owes much to luck; the surrogate sees
-        through it. Without noise this is `best_params`.
+        through it. Where it sees none this is `best_params`.
 
         Raises:
             StateError: a state of another search.
