@@ -46,9 +46,10 @@ def progress(
     loss: Float[Array, " n"],
     count: Int[Array, ""],
 ) -> Progress:
-    """The incumbent's row (that of the smallest `loss`, inf where there is none), how far recent improvements moved in any coordinate (faded,
-    the largest counts), how many trials were told since the last one, and whether another
-    point has exactly the incumbent's result: there is no slope to follow on a plateau.
+    """The incumbent's row (that of the smallest `loss`, inf where there is none), how
+    far recent improvements moved in any coordinate (faded, the largest counts), how many
+    trials were told since the last one, and whether another point has exactly the
+    incumbent's result: there is no slope to follow on a plateau.
     """
     # Not the targets, in which results that differ by little may be one.
     t = -loss

@@ -258,6 +258,8 @@ class _Rows(NamedTuple):
         """Each row with every point of one more name, or the first one if not `kept`."""
         m = own[0].shape[0] if own else 1
         copies = np.where(kept, m, 1)
+        if m == 0:  # nothing is feasible: inactive rows need something to carry
+            own = [np.zeros(1, column.dtype) for column in own]
         check_count(float(copies.sum()))
         rows = np.repeat(np.arange(self.n), copies)
         start = np.repeat(np.cumsum(copies) - copies, copies)

@@ -636,6 +636,14 @@ class TestEnumeration:
         with pytest.raises(SpaceError, match="none satisfies"):
             next(enumerate_space({"a": never, "b": BooleanSpace()}))
 
+    def test_a_name_without_a_feasible_point(self):
+        never = ConstrainedSpace({"x": QLinearSpace(1, 3)}, lambda p: p["x"] > 5)
+        space = DependentSpace(
+            {"on": BooleanSpace(), "part": never},
+            {"part": Condition("on", is_in=[True])},
+        )
+        assert [bool(p["on"]) for p in enumerate_space(space)] == [False]
+
     def test_many_names_of_which_few_are_active_at_once(self):
         names = [f"x{i}" for i in range(8)]
         space = DependentSpace(
