@@ -3,7 +3,8 @@
 One moved problem for all seeds tells how a search does on that one; a family asks about
 the landscape. There is one family for each problem that exists in any dimension, shifted
 and rotated by the seed, and one "at the boundary" for each of `AT_BOUNDARY`: rotated
-too, with about half of the optimum's coordinates on a face of the box.
+too, with about half of the optimum's coordinates on a face of the box. Where some
+coordinates have a few values only, the optimum is at some of these.
 """
 
 import zlib
@@ -42,8 +43,11 @@ class Family:
             return jax.tree.map(np.asarray, jax.vmap(self.move)(keys))
 
 
-def families(dim: int) -> list[Family]:
-    """All families in `dim` coordinates."""
+def families(dim: int, levels: tuple[int, ...] = ()) -> list[Family]:
+    """All families in `dim` coordinates, which have so many `levels` each, in turn.
+
+    Evenly spread from one face of the box to the other; 0 for any number between.
+    """
     with jax.enable_x64(True):  # an instance takes its precision from the problem
         every = [p for p in all_problems(dim) if p.max_dim is None and p.dim == dim]
     inside = [Family(type(p).__name__, p, p.moved) for p in every]
@@ -52,7 +56,22 @@ def families(dim: int) -> list[Family]:
         for f in inside
         if isinstance(f.problem, AT_BOUNDARY)
     ]
-    return inside + edged
+    every = inside + edged
+    if not any(levels):
+        return every
+    n = levels_of(dim, levels)
+    return [Family(f.name, f.problem, _to_levels(f, n)) for f in every]
+
+
+def levels_of(dim: int, levels: tuple[int, ...]) -> np.ndarray:
+    """How many levels each of `dim` coordinates has."""
+    return np.resize(np.asarray(levels or (0,)), dim)
+
+
+def to_level(u: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """The level nearest to each coordinate of points `u (..., d)` of the unit cube."""
+    last = np.maximum(levels - 1, 1)
+    return jnp.where(levels > 0, jnp.round(u * last) / last, u)
 
 
 def one_of(instances: Problem, seed: int | np.ndarray) -> Problem:
@@ -68,6 +87,19 @@ def _to_boundary(problem: Problem) -> Callable:
         on_face = jax.random.bernoulli(edge_key, 0.5, (problem.dim,)).at[0].set(True)
         face = jnp.where(side, problem.upper, problem.lower)
         away = jnp.where(on_face, face - moved.optimizer, 0.0)
+        return eqx.tree_at(lambda p: p.shift, moved, moved.shift + away)
+
+    return move
+
+
+def _to_levels(family: Family, levels: np.ndarray) -> Callable:
+    problem = family.problem
+    low, width = problem.lower, problem.upper - problem.lower
+
+    def move(key):
+        moved = family.move(key)
+        u = to_level((moved.optimizer - low) / width, levels)
+        away = jnp.where(levels > 0, low + u * width - moved.optimizer, 0.0)
         return eqx.tree_at(lambda p: p.shift, moved, moved.shift + away)
 
     return move

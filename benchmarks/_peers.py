@@ -38,6 +38,7 @@ class Task:
     noise: float = 0.0  # standard deviation of what is added to every result
     instances: tuple["Task", ...] = ()  # where given, what the seeds play, in turn
     is_traceable: bool = True  # else `value` is a Python function
+    levels: tuple[int, ...] = ()  # how many each coordinate has, 0 for an interval
 
     def of(self, seed):
         """What `seed` plays."""
@@ -51,8 +52,17 @@ class Task:
     def highs(self):
         return np.array(self.bounds)[:, 1]
 
+    def placed(self, params, xp=jnp):
+        """The point of some parameters: numbers, or a level's number from 0 on."""
+        point = xp.stack(params, -1)
+        if not self.levels:
+            return point
+        levels = np.array(self.levels)
+        steps = (self.highs - self.lows) / np.maximum(levels - 1, 1)
+        return xp.where(levels > 0, self.lows + point * steps, point)
+
     def traced(self, key, params):
-        value = self.value(jnp.stack(params))
+        value = self.value(self.placed(params))
         return value + self.noise * jax.random.normal(key, (), value.dtype)
 
     @functools.cached_property
@@ -97,7 +107,7 @@ class Program:
             _, (params, results) = optimizer.optimize_scan(
                 state, key, task.traced, n_iterations
             )
-            points = jnp.stack(params, -1).reshape(-1, len(task.bounds))
+            points = task.placed(params).reshape(-1, len(task.bounds))
             return points, results.reshape(-1)
 
         return state, run
@@ -188,8 +198,11 @@ class _ProgramSession:
         self.state = self.start
 
 
-def _box(space, task):
-    return [space(float(low), float(high)) for low, high in task.bounds]
+def _box(task, real, whole=None):
+    box = [real(float(low), float(high)) for low, high in task.bounds]
+    levels = task.levels or [0] * len(box)
+    pairs = zip(box, levels, strict=True)
+    return [whole(0, int(n) - 1) if n else space for space, n in pairs]
 
 
 def _settings(task):
@@ -197,32 +210,33 @@ def _settings(task):
 
 
 def _tuned(task):
-    from hyperopt_jax import BayesianSearch, LinearSpace
+    from hyperopt_jax import BayesianSearch, LinearSpace, QLinearSpace
 
     return BayesianSearch.tuned(
-        _box(LinearSpace, task), n_max=task.n_trials, **_settings(task)
+        _box(task, LinearSpace, QLinearSpace), n_max=task.n_trials, **_settings(task)
     )
 
 
 def _classic(task):
-    from hyperopt_jax import BayesianSearch, LinearSpace
+    from hyperopt_jax import BayesianSearch, LinearSpace, QLinearSpace
 
     return BayesianSearch.init(
-        _box(LinearSpace, task), n_max=task.n_trials, **_settings(task)
+        _box(task, LinearSpace, QLinearSpace), n_max=task.n_trials, **_settings(task)
     )
 
 
 def _random(task):
-    from hyperopt_jax import LinearSpace, RandomSearch
+    from hyperopt_jax import LinearSpace, QLinearSpace, RandomSearch
 
-    return RandomSearch.init(_box(LinearSpace, task), **_settings(task))
+    return RandomSearch.init(_box(task, LinearSpace, QLinearSpace), **_settings(task))
 
 
 def _hyperoptax(task):
     from hyperoptax import BayesianSearch, LinearSpace
 
+    _reals_only(task)
     return BayesianSearch.init(
-        _box(LinearSpace, task), n_max=task.n_trials, **_settings(task)
+        _box(task, LinearSpace), n_max=task.n_trials, **_settings(task)
     )
 
 
@@ -257,16 +271,23 @@ def _one_at_a_time(task):
         raise NotImplementedError("raced one trial at a time only")
 
 
+def _reals_only(task):
+    if task.levels:
+        raise NotImplementedError("raced on real numbers only")
+
+
 class _Optuna:
     def __init__(self, sampler, settings, task, seed):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.optuna = optuna
-        self.distributions = {
-            f"x{i}": optuna.distributions.FloatDistribution(low, high)
-            for i, (low, high) in enumerate(task.bounds)
-        }
+        self.task = task
+        boxes = [optuna.distributions.FloatDistribution(*b) for b in task.bounds]
+        for i, n in enumerate(task.levels):
+            if n:
+                boxes[i] = optuna.distributions.IntDistribution(0, int(n) - 1)
+        self.distributions = {f"x{i}": box for i, box in enumerate(boxes)}
         self.sampler = getattr(optuna.samplers, sampler)(seed=int(seed), **settings)
         self.preload([], [])
 
@@ -274,7 +295,7 @@ class _Optuna:
         # A trial runs until it is told, so a sampler sees the others of its batch.
         self.running.append(self.study.ask(self.distributions))
         params = self.running[-1].params
-        return np.array([params[name] for name in self.distributions])
+        return self.task.placed([params[name] for name in self.distributions], np)
 
     def tell(self, point, result):
         self.study.tell(self.running.pop(0), result)
@@ -304,6 +325,7 @@ class _Bayex:
 
     def __init__(self, task, seed):
         _one_at_a_time(task)
+        _reals_only(task)
         self.optimizer = _bayex_optimizer(task.bounds)
         self.keys = iter(list(jax.random.split(jax.random.key(seed), 1000)))
         self.startup = list(task.sample(self.n_startup, seed)[0])
@@ -359,6 +381,7 @@ class _BoTorch:
         import torch
 
         _one_at_a_time(task)
+        _reals_only(task)
         self.task, self.seed = task, int(seed)
         self.n_startup = max(5, len(task.bounds) + 1)
         torch.manual_seed(self.seed)
@@ -420,6 +443,14 @@ class _Nevergrad:
         box = nevergrad.p.Array(
             shape=task.lows.shape, lower=task.lows, upper=task.highs
         )
+        if task.levels:
+            scalars = [nevergrad.p.Scalar(lower=a, upper=b) for a, b in task.bounds]
+            for i, n in enumerate(task.levels):
+                if n:
+                    whole = nevergrad.p.Scalar(lower=0, upper=int(n) - 1)
+                    scalars[i] = whole.set_integer_casting()
+            box = nevergrad.p.Tuple(*scalars)
+        self.task = task
         box.random_state.seed(int(seed))
         self.optimizer = nevergrad.optimizers.NGOpt(
             box, budget=task.n_trials, num_workers=task.n_parallel
@@ -428,7 +459,7 @@ class _Nevergrad:
 
     def ask(self):
         self.running.append(self.optimizer.ask())
-        return np.array(self.running[-1].value)
+        return self.task.placed(list(self.running[-1].value), np)
 
     def tell(self, point, result):
         self.optimizer.tell(self.running.pop(0), result)
@@ -442,6 +473,7 @@ class _Elsewhere:
 
     def __init__(self, name, variable, task, seed):
         _one_at_a_time(task)
+        _reals_only(task)
         python = os.environ.get(variable)
         if python is None:
             raise ModuleNotFoundError(

@@ -4,6 +4,7 @@ python benchmarks/bench_ablation.py --quick
 python benchmarks/bench_ablation.py --dims 2 5 10 20 --seeds 20
 python benchmarks/bench_ablation.py --variants n_local kernel --noise 0.1
 python benchmarks/bench_ablation.py --variants n_local --plateaus 4
+python benchmarks/bench_ablation.py --variants n_local --levels 2 5 20 100 0
 """
 
 import contextlib
@@ -127,6 +128,7 @@ def options():
     add("--trials", type=int, help="trials a study (60)")
     add("--noise", type=float, default=0.0, help="share of the values' spread (0)")
     add("--plateaus", type=int, default=0, help="levels in a decade of gaps (0: none)")
+    add("--levels", type=int, nargs="+", default=[], help="of coordinates in turn (0)")
     add("--variants", nargs="+", help="names, or settings for all of theirs (all)")
     args = parser.parse_args()
     for name, value in (QUICK if args.quick else FULL).items():
@@ -183,10 +185,11 @@ class Course:
     """
 
     def __init__(self, dim, args):
-        from _families import families
+        from _families import families, levels_of
 
         self.dim, self.trials, self.plateaus = dim, args.trials, args.plateaus
-        self.families = families(dim)
+        self.families = families(dim, args.levels)
+        self.levels = levels_of(dim, args.levels)
         with jax.enable_x64(True):
             boxes = [(f.problem.lower, f.problem.upper) for f in self.families]
             self.low, self.high = np.array(boxes).transpose(1, 0, 2)
@@ -194,11 +197,15 @@ class Course:
         self.shape = (len(self.stacks), args.seeds)
         rng = np.random.default_rng(0)
         U = rng.random((*self.shape, RANDOM_STUDIES, args.trials, dim))
+        if self.levels.any():
+            drawn = np.floor(U * self.levels) / np.maximum(self.levels - 1, 1)
+            U = np.where(self.levels > 0, drawn, U)
         values = self.gaps(U)
         self.noise = args.noise * values.std((2, 3))
         seen = rng.standard_normal(values.shape) * self.noise[..., None, None]
         seen += flattened(values, self.plateaus)
-        self.yardstick = np.median(of_best_seen(values, seen), (1, 2))
+        typical = np.median(of_best_seen(values, seen), (1, 2))
+        self.yardstick = np.maximum(typical, FLOOR)  # 0 in a small finite space
 
     def gaps(self, U):
         """True gaps of points, noiseless and in double precision."""
@@ -220,7 +227,7 @@ class Course:
         width = jnp.asarray(self.high - self.low, float)
 
         def func(key, params):
-            u = jnp.stack(params)
+            u = self.places(params)
             x = low[row] + u * width[row]
             moved = [
                 eqx.tree_at(lambda p: (p.shift, p.rotation), p, (shift, rotation))
@@ -232,10 +239,18 @@ class Course:
 
         return func
 
-    def search(self, variant):
-        from hyperopt_jax import BayesianSearch, LinearSpace
+    def places(self, params):
+        """Where in the unit cube the parameters of a study lie."""
+        last = np.maximum(self.levels - 1, 1)
+        return jnp.stack([p / n for p, n in zip(params, last, strict=True)], -1)
 
-        space = [LinearSpace(0.0, 1.0) for _ in range(self.dim)]
+    def search(self, variant):
+        from hyperopt_jax import BayesianSearch, LinearSpace, QLinearSpace
+
+        space = [
+            QLinearSpace(0, int(n) - 1) if n else LinearSpace(0.0, 1.0)
+            for n in self.levels
+        ]
         settings = {"n_parallel": 1, "maximize": False, **variant.settings(self.dim)}
         return BayesianSearch.tuned(space, self.trials, **settings)
 
@@ -258,8 +273,8 @@ class Course:
                 self.objective(row, shift, rotation, noise),
                 -(-self.trials // optimizer.n_parallel),
             )
-            points = jnp.stack(params, -1).reshape(-1, self.dim)
-            return points, results.reshape(-1), jnp.stack(optimizer.recommend(state))
+            points = self.places(params).reshape(-1, self.dim)
+            return points, results.reshape(-1), self.places(optimizer.recommend(state))
 
         studies = jax.jit(jax.vmap(study))
         seeds = np.arange(n, dtype=np.uint32)

@@ -3,6 +3,7 @@
 python benchmarks/bench_quality.py --quick
 python benchmarks/bench_quality.py --dim 5 --seeds 10 --trials 60
 python benchmarks/bench_quality.py --families --dim 5 --contenders tuned botorch
+python benchmarks/bench_quality.py --families --levels 0 0 4 --contenders tuned optuna-gp
 python benchmarks/bench_quality.py --bbob --dim 5 --contenders tuned nevergrad
 """
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 from _bbob import BOUNDS, Function, functions
-from _families import families, one_of
+from _families import families, levels_of, one_of
 from _peers import CONTENDERS, Task
 
 FLOOR = 1e-6  # gaps below are equal: float32 proposals cannot tell them apart
@@ -44,6 +45,7 @@ def options():
     add("--contenders", nargs="+", choices=CONTENDERS, help="(all)")
     add("--batch", type=int, default=1, help="trials asked for at once (1)")
     add("--noise", type=float, default=0.0, help="share of the values' spread (0)")
+    add("--levels", type=int, nargs="+", default=[], help="of coordinates in turn (0)")
     add("--move", type=int, default=0, metavar="SEED", help="of the moves (0)")
     add("--published", action="store_true", help="problems as published, not moved")
     sets = parser.add_mutually_exclusive_group()
@@ -53,6 +55,8 @@ def options():
     args = parser.parse_args()
     if (args.families or args.bbob) and (args.published or args.move):
         parser.error("instances are moved already: no --published, no --move")
+    if any(args.levels) and not args.families:
+        parser.error("--levels are those of --families")
     defaults = QUICK if args.quick else FULL
     if args.quick and (args.families or args.bbob):
         quick = QUICK_FAMILIES if args.families else QUICK_FUNCTIONS
@@ -81,7 +85,8 @@ def chosen(args):
 
 
 def _families(args):
-    return {one.name: one.instances(args.seeds) for one in families(args.dim)}
+    every = families(args.dim, args.levels)
+    return {one.name: one.instances(args.seeds) for one in every}
 
 
 def _problems(args):
@@ -111,7 +116,11 @@ def make_task(problem, args):
     with jax.enable_x64(True):  # an instance may be in double precision
         low, high = problem.lower.tolist(), problem.upper.tolist()
     bounds = tuple(zip(low, high, strict=True))
-    return _noisy(Task(problem.value, bounds, args.trials, args.batch), args)
+    levels = ()
+    if any(args.levels):
+        levels = tuple(levels_of(len(bounds), args.levels).tolist())
+    task = Task(problem.value, bounds, args.trials, args.batch, levels=levels)
+    return _noisy(task, args)
 
 
 def _of_instances(tasks):
