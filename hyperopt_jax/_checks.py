@@ -17,10 +17,26 @@ import numpy as np
 from hyperopt_jax.errors import ParamsError, SettingError, StateError
 
 
+def flattened(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves of `tree` and its structure.
+
+    Raises:
+        ParamsError: a dict with keys of several kinds.
+    """
+    try:
+        return jax.tree.flatten(tree)
+    except ValueError as error:  # JAX sorts the keys of a dict
+        raise ParamsError(
+            f"expected dicts with keys of one kind, such as strings only, got {tree!r}"
+        ) from error
+
+
 def is_concrete(*trees: Any) -> bool:
     """Whether no leaf of `trees` is a tracer."""
     return not any(
-        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(list(trees))
+        isinstance(leaf, jax.core.Tracer)
+        for tree in trees
+        for leaf in flattened(tree)[0]
     )
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from hyperopt_jax._checks import check_int, check_key, is_concrete
+from hyperopt_jax._checks import check_int, check_key, flattened, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces._base import CompositeSpace, as_array
 from hyperopt_jax.spaces._checked import check_leaves, check_space
@@ -170,8 +170,7 @@ def flatten(space: PyTree, params: PyTree) -> dict[str, Any]:
     spaces.flatten(space, {"opt": {"lr": 0.01}})  # {"opt/lr": 0.01}
     ```
     """
-    leaves = jax.tree.leaves(params)
-    structure: Any = jax.tree.structure(params)
+    leaves, structure = flattened(params)
     expected: Any = layout(space).treedef
     if structure != jax.tree.structure(expected.unflatten([0.0] * expected.num_leaves)):
         raise ParamsError(

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PyTree, Shaped
 
-from hyperopt_jax._checks import as_numbers, is_concrete
+from hyperopt_jax._checks import as_numbers, flattened, is_concrete
 from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._fixed import FixedSpace
@@ -155,7 +155,7 @@ def _are_lost(flat: Layout, table: Float[np.ndarray, "q d"]) -> bool:
 
 def lists_configurations(flat: Layout, params: Any) -> bool:
     """Whether `params` is a list of configurations; a space may be a list itself."""
-    return isinstance(params, list) and jax.tree.structure(params) != _structure(flat)
+    return isinstance(params, list) and flattened(params)[1] != _structure(flat)
 
 
 def _structure(flat: Layout) -> Any:
@@ -205,7 +205,7 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
 
 def _columns(flat: Layout, params: PyTree) -> list[Any]:
     """The leaves of `params`; a list of numbers is a column too."""
-    columns, structure = jax.tree.flatten(params)
+    columns, structure = flattened(params)
     if structure == _structure(flat):
         return columns
     with contextlib.suppress(ValueError):

@@ -555,3 +555,20 @@ def test_steps_near_zero_are_values_however_they_are_rounded(wide):
         assert not spaces.contains(space, {"x": np.array([0.15])}).any()
         with pytest.raises(ParamsError, match="outside"):
             spaces.given_points(space, [{"x": 0.15}])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        spaces.decode_choices,
+        spaces.encode_choices,
+        spaces.contains,
+        spaces.flatten,
+        spaces.encode,
+        spaces.active,
+    ],
+)
+def test_parameters_with_keys_of_two_kinds_are_refused(operation):
+    space = {"a": LinearSpace(0.0, 1.0), "b": ChoiceSpace(["u", "v"])}
+    with pytest.raises(ParamsError, match="keys of one kind"):
+        operation(space, {"a": 0.5, 1: 0})
