@@ -54,7 +54,10 @@ from hyperopt_jax.spaces import (
 
 LOG_NOISE_START = -5.0
 
-MAX_LOCAL = 20
+# How many local trials in a row `tuned` takes, at most: one for each parameter where
+# all are real numbers; two where steps and choices may interrupt the slope, since what
+# polishes is then taken from the search for the best of them.
+MAX_LOCAL, MIXED_LOCAL = 20, 2
 
 
 class BayesianSearch(Optimizer):
@@ -194,9 +197,10 @@ class BayesianSearch(Optimizer):
         the posterior mean as hallucination. Where every parameter is a real number: a
         spread-out initial design of 5 trials and a local trial for each parameter (at
         most 20). Where some are discrete: d + 1 initial trials (at least 5, at most 10),
-        no local ones, and the worse half of the results by rank only. In conditional
-        spaces also two trials that explore after every two without an improvement. The
-        design never takes more than a quarter of `n_max`.
+        two local ones beside real numbers, and the worse half of the results by rank
+        only. In conditional spaces with discrete parameters no local ones, but two trials
+        that explore after every two without an improvement. The design never takes more
+        than a quarter of `n_max`.
 
         Args:
             space: pytree of spaces.
@@ -212,7 +216,7 @@ class BayesianSearch(Optimizer):
         quarter = max(1, check_int("n_max", n_max, 1) // 4)
         # Where choices and steps decide, neighbours tell little about each other, and a
         # design that covers the space tells more.
-        discrete = has_discrete(space)
+        discrete, conditional = has_discrete(space), is_conditional(space)
         recommended = {
             "kernel": Matern(length_scale=0.5 * math.sqrt(d), nu=2.5),
             "acquisition": LogEI(),
@@ -222,8 +226,8 @@ class BayesianSearch(Optimizer):
             "n_warmup": min(quarter, max(5, min(d + 1, 10)) if discrete else 5),
             "hallucination": MeanHallucination(),
             "warmup": "spread",
-            "n_local": 0 if discrete else min(d, MAX_LOCAL),
-            "n_greedy": 2 if is_conditional(space) else None,
+            "n_local": _n_local(d, discrete, conditional),
+            "n_greedy": 2 if conditional else None,
             "ranked": 0.5 if discrete else 0.25,
         }
         return cls.init(space, n_max, **{**recommended, **settings})
@@ -424,6 +428,14 @@ class BayesianSearch(Optimizer):
             for name in history.Trials._fields
         }
         return small.replace(**grown)
+
+
+def _n_local(d: int, discrete: bool, conditional: bool) -> int:
+    """How many local trials in a row `tuned` takes in a space of `d` parameters."""
+    if not discrete:
+        return min(d, MAX_LOCAL)
+    # Those between the trials that explore must search everywhere.
+    return 0 if conditional else MIXED_LOCAL
 
 
 def _in_space(told: BayesianSearchState, space: PyTree) -> BayesianSearchState:

@@ -416,17 +416,30 @@ def test_replace_changes_a_copy():
     [
         ({f"x{i}": hj.LinearSpace(0.0, 1.0) for i in range(7)}, 7, 5),
         ({f"x{i}": hj.LogSpace(0.1, 1.0) for i in range(30)}, 20, 5),
-        ({"x": hj.LinearSpace(0.0, 1.0), "n": hj.QLinearSpace(1, 9)}, 0, 5),
-        ({f"c{i}": hj.ChoiceSpace(["a", "b"]) for i in range(7)}, 0, 8),
         ({"x": hj.LinearSpace(0.0, 1.0), "c": hj.FixedSpace(3)}, 1, 5),
     ],
 )
-def test_tuned_polishes_where_every_parameter_is_a_real_number(
+def test_tuned_polishes_for_each_parameter_where_all_are_real_numbers(
     space, n_local, n_warmup
 ):
     _, search = hj.BayesianSearch.tuned(space, 60)
     assert (search.n_local, search.n_warmup) == (n_local, n_warmup)
-    assert search.ranked == (0.5 if n_local == 0 else 0.25)
+    assert search.ranked == 0.25
+
+
+@pytest.mark.parametrize(
+    ("space", "n_local", "n_warmup"),
+    [
+        ({"x": hj.LinearSpace(0.0, 1.0), "n": hj.QLinearSpace(1, 9)}, 2, 5),
+        ([hj.LinearSpace(0.0, 1.0) for _ in range(30)] + [hj.BooleanSpace()], 2, 10),
+        ({f"c{i}": hj.ChoiceSpace(["a", "b"]) for i in range(7)}, 2, 8),
+        (hj.ConditionalSpace({"a": {"x": hj.LinearSpace(0.0, 1.0)}, "b": {}}), 0, 5),
+    ],
+)
+def test_tuned_polishes_less_where_some_are_discrete(space, n_local, n_warmup):
+    _, search = hj.BayesianSearch.tuned(space, 60)
+    assert (search.n_local, search.n_warmup) == (n_local, n_warmup)
+    assert search.ranked == 0.5
 
 
 def test_told_pending_and_asked_about_as_lists_of_configurations():

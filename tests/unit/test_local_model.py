@@ -277,6 +277,32 @@ def test_polishing_pays_in_a_smooth_valley(double):
     assert median_gap() < 0.3 * median_gap(n_local=0)
 
 
+@pytest.mark.slow
+def test_polishing_pays_beside_whole_numbers_and_choices(double):
+    space = {
+        "x": hj.VectorSpace(hj.LinearSpace(0.0, 1.0), (3,)),
+        "n": hj.QLinearSpace(1, 6),
+        "kind": hj.ChoiceSpace(["a", "b", "c"]),
+    }
+    keys = jax.random.split(KEY, 8)
+
+    def bowl(key, params):
+        steps = abs(params["n"] - 4) + abs(params["kind"] - 1)
+        squares = (params["x"] - 0.3) ** 2 * jnp.asarray([1.0, 3.0, 10.0])
+        return squares.sum() + steps.astype(float)
+
+    def median_gap(**settings):
+        def study(key):
+            state, search = hj.BayesianSearch.tuned(
+                space, 40, n_parallel=1, maximize=False, **settings
+            )
+            return search.best_result(search.optimize_scan(state, key, bowl)[0])
+
+        return float(jnp.median(jax.vmap(study)(keys)))
+
+    assert median_gap() < 0.1 * median_gap(n_local=0)
+
+
 def test_noise_switches_it_off():
     # Results that are noise alone: no slope is to be trusted, so the choice of n_local
     # makes no difference once the noise has been learnt.
