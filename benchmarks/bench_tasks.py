@@ -33,6 +33,7 @@ VARIANTS = {
     "tuned, ranked=0.25": lambda d: {"ranked": 0.25},
     "tuned, ranked=0.75": lambda d: {"ranked": 0.75},
     "tuned, n_greedy=2": lambda d: {"n_greedy": 2},
+    "tuned, n_local=0": lambda d: {"n_local": 0},
     "tuned, n_local=d": lambda d: {"n_local": d},
     "tuned, n_warmup=5": lambda d: {"n_warmup": 5},
 }
