@@ -252,7 +252,8 @@ def test_plain_call_jit_vmap_and_scan_propose_the_same():
         found = eqx.filter_jit(way)(small, keys)
         for leaf, values in found.items():
             same = plain[leaf][: len(values)]
-            np.testing.assert_allclose(values, same, 1e-3, err_msg=name)
+            # Single precision, and refined to the flat top of an acquisition.
+            np.testing.assert_allclose(values, same, 0, atol=1e-3, err_msg=name)
 
 
 def test_room_for_more_trials_changes_no_hyperparameter(x64):
