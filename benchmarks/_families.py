@@ -68,12 +68,6 @@ def levels_of(dim: int, levels: tuple[int, ...]) -> np.ndarray:
     return np.resize(np.asarray(levels or (0,)), dim)
 
 
-def to_level(u: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """The level nearest to each coordinate of points `u (..., d)` of the unit cube."""
-    last = np.maximum(levels - 1, 1)
-    return jnp.where(levels > 0, jnp.round(u * last) / last, u)
-
-
 def one_of(instances: Problem, seed: int | np.ndarray) -> Problem:
     """The problem of one seed, or a stack of those of several."""
     return jax.tree.map(lambda leaf: leaf[seed], instances)
@@ -94,12 +88,12 @@ def _to_boundary(problem: Problem) -> Callable:
 
 def _to_levels(family: Family, levels: np.ndarray) -> Callable:
     problem = family.problem
-    low, width = problem.lower, problem.upper - problem.lower
 
     def move(key):
-        moved = family.move(key)
-        u = to_level((moved.optimizer - low) / width, levels)
-        away = jnp.where(levels > 0, low + u * width - moved.optimizer, 0.0)
+        moved, low = family.move(key), problem.lower  # in the precision of an instance
+        step = (problem.upper - low) / np.maximum(levels - 1, 1)
+        level = jnp.round((moved.optimizer - low) / step)
+        away = jnp.where(levels > 0, low + level * step - moved.optimizer, 0.0)
         return eqx.tree_at(lambda p: p.shift, moved, moved.shift + away)
 
     return move

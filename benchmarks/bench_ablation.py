@@ -65,7 +65,7 @@ def variants():
             rows[f"{name}={value:g}"] = Variant(constants=((module, name, value),))
 
     halves = {"d/2": lambda d: d // 2, "d": lambda d: d, "2d": lambda d: 2 * d}
-    vary("n_local", **{"0": 0}, **halves)
+    vary("n_local", **numbers(0, 1, 2), **halves)
     vary("n_candidates", **numbers(128, 512, 2048))
     vary("n_restarts", **numbers(1, 4, 8))
     vary("n_lbfgs_steps", **numbers(6, 12, 24))
