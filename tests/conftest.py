@@ -5,6 +5,9 @@ import os
 # JAX's factorisations on CPU run in BLAS threads, which fight over a busy machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Most of the time goes into machine code that runs once or twice: without optimisation it
+# takes half as long to make. `XLA_FLAGS= pytest` tests the code that users run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import pytest

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import PyTree
 
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import SpaceError
-from hyperopt_jax.spaces import _feasible
+from hyperopt_jax.spaces import _compiled, _feasible
 from hyperopt_jax.spaces._base import Space
-from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._layout import is_node, is_searched, layout
 from hyperopt_jax.spaces._vector import entry_of
 
@@ -81,11 +79,5 @@ def check_leaves(space: PyTree) -> None:
 
 
 def _is_feasible(space: PyTree) -> bool:
-    # Also inside somebody's program, of which the space need not be a part.
-    with jax.ensure_compile_time_eval():
-        return bool(_probe(space))
-
-
-@eqx.filter_jit
-def _probe(space: PyTree) -> Bool[Array, ""]:
-    return _feasible.probe(Codec(space))
+    with _compiled.on_the_host():
+        return bool(_compiled.probe(space))

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import SpaceError
-from hyperopt_jax.spaces import _feasible
+from hyperopt_jax.spaces import _compiled, _feasible
 from hyperopt_jax.spaces._base import CompositeSpace
 from hyperopt_jax.spaces._enumerate import filled, table_of as list_points
 from hyperopt_jax.spaces._layout import Rule, Walk, slots_of
@@ -97,8 +96,8 @@ class ConstrainedSpace(CompositeSpace):
         if n == 0:
             return columns
         X = np.concatenate([np.zeros((n, 0)), *(c[:, None] for c in columns)], axis=1)
-        with jax.ensure_compile_time_eval():
-            kept = np.asarray(self.holds(jnp.asarray(X, dtype)))
+        with _compiled.on_the_host():
+            kept = np.asarray(_holds(self, jnp.asarray(X, dtype)))
         if not columns and not kept.any():
             raise SpaceError(
                 "expected a space with feasible points, got constants that do not satisfy "
@@ -110,6 +109,11 @@ class ConstrainedSpace(CompositeSpace):
         """Which rows of values of `space` satisfy this constraint."""
         rule = Rule(self.space, self.A, self.b, self.predicate, (), 0)
         return _feasible.holds(rule, X)
+
+
+@eqx.filter_jit
+def _holds(space: ConstrainedSpace, X: Float[Array, "n k"]) -> Bool[Array, " n"]:
+    return space.holds(X)
 
 
 def _half_spaces(space: PyTree, A: Any, b: Any) -> tuple[Any, Any]:

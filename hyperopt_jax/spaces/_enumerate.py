@@ -12,11 +12,11 @@ from jaxtyping import PyTree
 
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import SpaceError
+from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import CompositeSpace, Space
-from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._fixed import FixedSpace
 from hyperopt_jax.spaces._layout import full_layout, is_node
-from hyperopt_jax.spaces._tables import columns_as_params
+from hyperopt_jax.spaces._tables import columns_as_params, is_conditional
 
 MAX_POINTS = 10_000_000
 
@@ -96,13 +96,13 @@ def table_of(node: PyTree) -> Columns:
 
 def filled(node: PyTree, columns: Columns) -> Columns:
     """`columns` of `node` with its filler in inactive parameters."""
-    codec = Codec(node)
-    if codec.activity is None or not columns or not columns[0].size:
+    if not is_conditional(node) or not columns or not columns[0].size:
         return columns
     X = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
-    with jax.ensure_compile_time_eval():
-        active = np.asarray(codec.active(jnp.asarray(X, jnp.result_type(float))))
-        filler = np.asarray(codec.filler())[0]
+    X = X.astype(jnp.result_type(float))
+    with _compiled.on_the_host():
+        active = np.asarray(_compiled.active(node, jnp.asarray(X)))
+        filler = np.asarray(_compiled.filler(node))[0]
     return [
         np.where(active[:, i], column, np.asarray(filler[i], column.dtype))
         for i, column in enumerate(columns)

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import ParamsError
@@ -73,18 +73,25 @@ def encode_choices(space: PyTree, configurations: Any) -> PyTree:
     rows = configurations if isinstance(configurations, list) else [configurations]
     table = np.zeros((0, n_columns(space)), jnp.result_type(float))
     X = np.concatenate([table, *(row_of(space, one)[None, :] for one in rows)])
-    codec, left_out = Codec(space), np.isnan(X)
-    X = np.where(left_out, np.asarray(codec.filler()), X)
-    missing = left_out & np.asarray(codec.active(jnp.asarray(X)))
-    if missing.any():
+    points, missing = _completed(space, jnp.asarray(X))
+    if np.any(missing):
         row, column = (int(i) for i in np.argwhere(missing)[0])
         name = np.repeat(names(space), layout(space).widths("values"))[column]
         raise ParamsError(
             f"expected a value for {str(name)!r}, which is active in configuration "
             f"number {row}, got none"
         )
-    points = _snapped(space, jnp.asarray(X))
     return unravel(space, points if isinstance(configurations, list) else points[0])
+
+
+@eqx.filter_jit
+def _completed(
+    space: PyTree, X: Float[Array, "m c"]
+) -> tuple[Float[Array, "m c"], Bool[Array, "m c"]]:
+    """Snapped points with fillers for NaNs, and which of those values are active."""
+    codec, left_out = Codec(space), jnp.isnan(X)
+    X = jnp.where(left_out, codec.filler(), X)
+    return _snapped(space, X), left_out & codec.active(X)
 
 
 @eqx.filter_jit

@@ -103,26 +103,26 @@ def active(space: PyTree, params: PyTree) -> PyTree:
     active(space, params)  # {"a": False, "b": True, "choice": True}
     ```
     """
-    flat = layout(space)
-    X = ravel(space, params)
-    codec = Codec(space)
-    mask = codec.active(X)
-    batched = _is_batched(space, params)
-    leaves = []
-    for i, leaf in enumerate(flat.leaves):
-        columns = columns_of([i], codec.widths["values"])
+    leaves = _active(space, ravel(space, params))
+    if not _is_batched(space, params):
+        leaves = [leaf[0] for leaf in leaves]
+    return jax.tree.unflatten(layout(space).treedef, leaves)
+
+
+@eqx.filter_jit
+def _active(space: PyTree, X: Float[Array, "n c"]) -> list[Bool[Array, "n ..."]]:
+    codec, leaves = Codec(space), []
+    mask, in_scope = codec.active(X), codec.active_scopes(X)
+    for i, leaf in enumerate(layout(space).leaves):
+        columns, shape = columns_of([i], codec.widths["values"]), leaf.space.shape
         if columns.size:
-            part = mask[:, columns].reshape(X.shape[0], *leaf.space.shape)
+            part = mask[:, columns].reshape(X.shape[0], *shape)
         else:
             # A constant has no column; it is as active as the branch that it is in.
-            part = jnp.broadcast_to(
-                codec.active_scopes(X)[:, leaf.scopes[0]][
-                    (...,) + (None,) * len(leaf.space.shape)
-                ],
-                (X.shape[0], *leaf.space.shape),
-            )
-        leaves.append(part if batched else part[0])
-    return jax.tree.unflatten(flat.treedef, leaves)
+            whole = in_scope[:, leaf.scopes[0]].reshape(-1, *(1 for _ in shape))
+            part = jnp.broadcast_to(whole, (X.shape[0], *shape))
+        leaves.append(part)
+    return leaves
 
 
 def contains(space: PyTree, params: PyTree) -> Bool[Array, " n"]:

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._bounds import ends_of
-from hyperopt_jax.spaces._codec import Codec
+from hyperopt_jax.spaces._checked import is_constrained
 from hyperopt_jax.spaces._layout import full_layout, layout, starts, width
 from hyperopt_jax.spaces._vector import entry_of
 
@@ -34,10 +35,9 @@ def outside(space: PyTree, X: Any) -> dict[str, int]:
     if not out.any():
         return {}
     # What takes longer is left for when it is needed.
-    codec = Codec(space)
-    out &= np.asarray(codec.active(X))
-    if codec.has_constraints:
-        out &= ~np.asarray(codec.is_lost(X))[:, None]
+    out &= np.asarray(_compiled.active(space, jnp.asarray(table)))
+    if is_constrained(space):
+        out &= ~np.asarray(_compiled.is_lost(space, jnp.asarray(table)))[:, None]
     counts = [int(out[:, a:b].sum()) for a, b in itertools.pairwise(limits.first)]
     names = ["/".join(leaf.path) for leaf in full_layout(space).leaves]
     return {name: n for name, n in zip(names, counts, strict=True) if n}

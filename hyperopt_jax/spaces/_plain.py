@@ -11,10 +11,9 @@ from jaxtyping import Float, PyTree
 
 from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import ParamsError
-from hyperopt_jax.spaces import _steps
+from hyperopt_jax.spaces import _compiled, _steps
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._choice import OrdinalSpace
-from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._conditional import ConditionalSpace
 from hyperopt_jax.spaces._constrained import ConstrainedSpace
 from hyperopt_jax.spaces._dependent import DependentSpace
@@ -95,17 +94,18 @@ def _entries(space: ListSpace, params: PyTree) -> list[Any]:
             f"expected a length of {space.min_length} to {space.max_length} for a "
             f"ListSpace, got {length}"
         )
+    # On the host: JAX would compile each of these steps.
+    values = jax.tree.map(np.asarray, params["values"])
     return [
-        as_plain(space.space, jax.tree.map(lambda leaf, i=i: leaf[i], params["values"]))
+        as_plain(space.space, jax.tree.map(lambda leaf, i=i: leaf[i], values))
         for i in range(length)
     ]
 
 
 def _active_names(space: DependentSpace, params: PyTree) -> list[str]:
     """The names in `space` of which something is active."""
-    codec = Codec(space)
-    active = np.asarray(codec.active_scopes(ravel(space, params)))[0]
-    scopes = iter(codec.scopes)
+    active = np.asarray(_compiled.active_scopes(space, ravel(space, params)))[0]
+    scopes = (leaf.scopes for leaf in layout(space).leaves)
     kept = []
     for name in sorted(space.space):
         own = [s for _ in jax.tree.leaves(params[name]) for s in next(scopes)]

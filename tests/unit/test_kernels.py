@@ -92,9 +92,10 @@ class TestValues:
     def test_symmetric_of_unit_variance_and_positive(self, name, d, x64):
         x = points(30, d)
         K = np.asarray(call(KERNELS[name], as_float(x), as_float(x), 0.5))
-        assert np.allclose(np.diag(K), 1, rtol=0, atol=1e-12)
+        # A distance that is a product's rounding away from 0: half of the digits.
+        assert np.allclose(np.diag(K), 1, rtol=0, atol=1e-7)
         assert np.allclose(K, K.T, rtol=0, atol=1e-12)
-        assert np.linalg.eigvalsh(K).min() > -1e-12
+        assert np.linalg.eigvalsh(K).min() > -1e-7
         assert K.min() >= 0
 
     @each

@@ -212,6 +212,31 @@ def test_plain_configurations_and_back(name):
         np.testing.assert_array_equal(alone, own[3])
 
 
+def n_compiled(function):
+    """What a function returns, and how many programs were compiled for it."""
+    events = []
+
+    def listen(event, duration, **_):
+        events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        result = function()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    return result, sum("backend_compile" in event for event in events)
+
+
+def test_few_programs_are_compiled_for_a_structured_space():
+    jax.clear_caches()
+    space = zoo.structured_space()
+    params, n_for_samples = n_compiled(lambda: spaces.sample(space, KEY, 5))
+    assert 2 <= n_for_samples <= 8
+    plain = spaces.decode_choices(space, params)
+    _, n_for_points = n_compiled(lambda: spaces.encode_choices(space, plain))
+    assert 1 <= n_for_points <= 4
+
+
 def decimals():
     return {
         "step": LinearSpace(0.0, 1.0, step=0.1),
