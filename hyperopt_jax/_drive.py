@@ -26,7 +26,7 @@ from hyperopt_jax._evaluate import (
 )
 from hyperopt_jax._progress import report_from_loop
 from hyperopt_jax._quick_compile import can_compile_quickly, compiled_quickly
-from hyperopt_jax.spaces import Codec, is_constrained, n_columns, ravel, unravel
+from hyperopt_jax.spaces import is_constrained, is_lost, n_columns, ravel, unravel
 
 if TYPE_CHECKING:
     from hyperopt_jax.base import Optimizer, OptimizerState
@@ -89,8 +89,7 @@ def step(
     if is_constrained(state.space):
         # Where the search found no feasible point, whatever the objective says of none.
         X = ravel(state.space, params, lost_too=True)
-        lost = Codec(state.space).is_lost(X)
-        results = jnp.where(lost, jnp.nan, results)
+        results = jnp.where(is_lost(state.space, X), jnp.nan, results)
     state = optimizer.update_state(state, keys.tell, results, params)
     return _apart(state), params, results
 

@@ -105,9 +105,8 @@ class GridSearch(Optimizer):
         _check(self, state)
         if is_concrete(state.grid_idx):
             self._check_left(state, 1)
-        total = state.grid.shape[0]
-        rows = (state.grid_idx + jnp.arange(self.n_parallel, dtype=jnp.int32)) % total
-        return unravel(state.space, state.grid[rows])
+        rows = _rows_from(state.grid, state.grid_idx, self.n_parallel)
+        return unravel(state.space, rows)
 
     def update_state(
         self,
@@ -168,6 +167,14 @@ class GridSearch(Optimizer):
 def _check(optimizer: GridSearch, state: Any) -> None:
     check_state(optimizer, state, GridSearchState)
     check_one_study(state.grid.ndim > 2)
+
+
+@eqx.filter_jit
+def _rows_from(
+    grid: Shaped[Array, "n_total n_params"], first: Int[Array, ""], q: int
+) -> Shaped[Array, "q n_params"]:
+    """`q` rows of the grid, which starts over at its end."""
+    return grid[(first + jnp.arange(q, dtype=jnp.int32)) % grid.shape[0]]
 
 
 @eqx.filter_jit

@@ -7,7 +7,7 @@ import functools
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from hyperopt_jax import history
 from hyperopt_jax._blas_threads import on_one_blas_thread
@@ -60,11 +60,12 @@ def best(
 
 
 @_program
-def recommended_row(
+def recommended(
     optimizer: "BayesianSearch", state: BayesianSearchState, size: int | None
-) -> Int[Array, ""]:
-    """The recorded trial with the best posterior mean."""
-    return _beliefs.recommended_row(optimizer, optimizer.shrink(state, size))
+) -> Float[Array, " c"]:
+    """The values of the recorded trial with the best posterior mean."""
+    small = optimizer.shrink(state, size)
+    return small.X[_beliefs.recommended_row(optimizer, small)]
 
 
 @_program

@@ -335,8 +335,8 @@ class BayesianSearch(Optimizer):
         """
         check_state(self, state, BayesianSearchState)
         _check_any_trial(state)
-        row = _compiled.recommended_row(self, state, _size_for(state, 0))
-        return unravel(state.space, state.X[row])
+        values = _compiled.recommended(self, state, _size_for(state, 0))
+        return unravel(state.space, values)
 
     def posterior(
         self, state: BayesianSearchState, params: PyTree

@@ -13,6 +13,7 @@ from hyperopt_jax.spaces._choice import (
     OrdinalSpace as OrdinalSpace,
 )
 from hyperopt_jax.spaces._codec import Codec as Codec
+from hyperopt_jax.spaces._compiled import is_lost as is_lost
 from hyperopt_jax.spaces._conditional import ConditionalSpace as ConditionalSpace
 from hyperopt_jax.spaces._constrained import ConstrainedSpace as ConstrainedSpace
 from hyperopt_jax.spaces._dependent import (
@@ -25,7 +26,7 @@ from hyperopt_jax.spaces._enumerate import (
     all_points as all_points,
     check_finite as check_finite,
     enumerate_space as enumerate_space,
-    n_points as n_points,
+    size as size,
 )
 from hyperopt_jax.spaces._fixed import FixedSpace as FixedSpace
 from hyperopt_jax.spaces._given import (

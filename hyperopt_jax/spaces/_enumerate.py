@@ -23,7 +23,7 @@ MAX_POINTS = 10_000_000
 Columns = list[np.ndarray]
 
 
-def n_points(space: PyTree) -> float:
+def size(space: PyTree) -> float:
     """How many different configurations `space` holds; inf unless all are discrete.
 
     Configurations that differ in inactive parameters only are one, and those that break
@@ -37,7 +37,7 @@ def n_points(space: PyTree) -> float:
         if not is_node(node):
             raise SpaceError(f"expected a pytree of spaces, got {node!r} in it")
     return math.prod(
-        node.n_points(n_points) if isinstance(node, CompositeSpace) else _n_values(node)
+        node.n_points(size) if isinstance(node, CompositeSpace) else _n_values(node)
         for node in nodes
     )
 

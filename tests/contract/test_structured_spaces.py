@@ -88,7 +88,7 @@ def test_every_kind_of_space_at_once():
 
 def test_small_finite_spaces_are_visited_point_by_point():
     space = zoo.finite_structured_space()
-    size = int(spaces.n_points(space))
+    size = int(spaces.size(space))
     assert size == 78
     row = next(row for row in zoo.SEARCHES if row.name == "bayesian")
     state, search = row.start(space, size, n_parallel=3, n_candidates=160)

@@ -264,7 +264,7 @@ LARGE_FINITE = {
 )
 def test_every_point_of_a_structured_space_comes_once(name, n_parallel):
     space = LARGE_FINITE[name]
-    size = int(spaces.n_points(space))
+    size = int(spaces.size(space))
     settings = dict(FAST, n_candidates=8, n_parallel=n_parallel)
     state, search = hj.BayesianSearch.init(space, size + 3, **settings)
     n_batches = size // n_parallel + 1

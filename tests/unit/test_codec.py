@@ -30,8 +30,8 @@ from hyperopt_jax.spaces import (
     decode_choices,
     is_space,
     n_params,
-    n_points,
     ravel,
+    size,
     unravel,
 )
 
@@ -366,8 +366,8 @@ class TestTables:
         leaves = jax.tree.leaves(MIXED, is_leaf=is_space)
         assert codec.is_discrete.tolist() == [s.is_discrete for s in leaves]
         assert codec.n_values().tolist() == [float(s.n_values()) for s in leaves]
-        assert n_points(MIXED) == float("inf")
-        assert n_points({"a": QLinearSpace(1, 3), "b": DiscreteSpace([1, 2])}) == 6
+        assert size(MIXED) == float("inf")
+        assert size({"a": QLinearSpace(1, 3), "b": DiscreteSpace([1, 2])}) == 6
 
     @pytest.mark.parametrize(
         ("space", "count"),
@@ -378,7 +378,7 @@ class TestTables:
         ],
     )
     def test_large_counts_are_exact_in_single_precision(self, space, count):
-        assert n_points({"x": space, "y": BooleanSpace()}) == 2 * count
+        assert size({"x": space, "y": BooleanSpace()}) == 2 * count
 
     def test_unravel_gives_the_tree_and_its_dtypes(self):
         X = decode(Codec(MIXED), as_table(np.full((N, 9), 0.4)))

@@ -37,8 +37,8 @@ from hyperopt_jax.spaces import (
     active,
     from_json,
     n_groups,
-    n_points,
     ravel,
+    size,
     to_json,
     unravel,
 )
@@ -110,23 +110,23 @@ def rows(values):
 
 @each(FINITE)
 def test_all_values_are_equally_likely(name):
-    make, size = FINITE[name]
+    make, count = FINITE[name]
     space = make()
     points, values = rows(space.points()), rows(draws(space))
-    assert len(points) == size == float(space.n_values()) == n_points({"x": space})
-    assert len(np.unique(points, axis=0)) == size
+    assert len(points) == count == float(space.n_values()) == size({"x": space})
+    assert len(np.unique(points, axis=0)) == count
     counts = [(values == point).all(axis=1).sum() for point in points]
     assert sum(counts) == N
-    if size > 1:
+    if count > 1:
         assert stats.chisquare(counts).pvalue > SMALLEST_P
 
 
 @each(SKEWED)
 def test_steps_on_a_log_axis_own_their_stretch(name):
-    make, size = SKEWED[name]
+    make, count = SKEWED[name]
     space = make()
     points, step = rows(space.points())[:, 0], float(space.step)
-    assert len(points) == size == float(space.n_values())
+    assert len(points) == count == float(space.n_values())
     edges = np.concatenate([points - step / 2, [points[-1] + step / 2]])
     edges[0] = max(edges[0], points[0] / 2)
     masses = np.diff(np.log(edges))
@@ -462,8 +462,8 @@ def test_whole_steps_are_counted_exactly():
     space = QLinearSpace(0, 5999, step=2000)
     assert space.points().tolist() == [0, 2000, 4000]
     assert np.unique(draws(space)).tolist() == [0, 2000, 4000]
-    assert n_points(space) == 3
-    assert n_points(QLinearSpace(0, 3 * 333_333, step=3)) == 333_334
+    assert size(space) == 3
+    assert size(QLinearSpace(0, 3 * 333_333, step=3)) == 333_334
     for kind in (QLinearSpace, QLogSpace):
         assert np.unique(draws(kind(1, 6000, step=2000))).tolist() == [1, 2001, 4001]
     far = QLinearSpace(-(2**24), 2**24, step=2)
@@ -476,7 +476,7 @@ def test_the_finest_steps_are_distinct():
     points = np.asarray(LinearSpace(1e6, 1e6 + 10, step=0.125).points())
     assert len(np.unique(points)) == 81
     # Whole numbers are exact up to the largest that are told apart.
-    assert n_points(QLinearSpace(1, 2**24, step=1)) == 2**24
+    assert size(QLinearSpace(1, 2**24, step=1)) == 2**24
 
 
 def test_fine_steps_of_double_precision(x64):

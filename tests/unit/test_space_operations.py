@@ -157,7 +157,7 @@ def test_bad_arguments():
     with pytest.raises(ParamsError, match="a table of numbers to decode, got 'a'"):
         spaces.decode({"a": LinearSpace(0, 1)}, "a")
     with pytest.raises(SpaceError, match="got 3 in it"):
-        spaces.n_points({"x": 3})
+        spaces.size({"x": 3})
     with pytest.raises(SpaceError, match="belong together"):
         spaces.split({"a": ConditionalSpace({"b": {}})})
 

@@ -35,9 +35,9 @@ from hyperopt_jax.spaces import (
     decode,
     enumerate_space,
     given_points,
-    n_points,
     ravel,
     sample,
+    size,
     unravel,
 )
 
@@ -583,7 +583,7 @@ class TestConditionOnNumbers:
         space = DependentSpace(
             {"p": QLinearSpace(0, 5), "x": BooleanSpace()}, when={"x": either}
         )
-        assert n_points(space) == 3 + 3 * 2
+        assert size(space) == 3 + 3 * 2
 
 
 class TestEnumeration:
@@ -604,7 +604,7 @@ class TestEnumeration:
 
     def test_every_configuration_once(self):
         space = finite()
-        assert n_points(space) == brute_force()
+        assert size(space) == brute_force()
         rows = [ravel(space, p) for p in itertools.islice(enumerate_space(space), 40)]
         everything = [
             tuple(np.concatenate([np.ravel(a) for a in jax.tree.leaves(p)]))
@@ -618,21 +618,21 @@ class TestEnumeration:
             {"a": QLinearSpace(0, 2), "b": QLinearSpace(0, 3)},
             when={"b": Condition("a", low=1)},
         )
-        assert n_points(space) == 1 + 2 * 4
+        assert size(space) == 1 + 2 * 4
         assert len(list(enumerate_space(space))) == 9
         kept = ConstrainedSpace(space, lambda p: p["a"] + p["b"] <= 2)
         found = [(int(p["a"]), int(p["b"])) for p in enumerate_space(kept)]
         # The filler of b is the middle of its range, 2.
         assert found == [(0, 2), (1, 0), (1, 1), (2, 0)]
-        assert n_points(kept) == 4
-        assert n_points(ConstrainedSpace(QLinearSpace(0, 3), lambda p: p > 5)) == 0
+        assert size(kept) == 4
+        assert size(ConstrainedSpace(QLinearSpace(0, 3), lambda p: p > 5)) == 0
 
     def test_a_branch_without_a_feasible_point(self):
         never = ConstrainedSpace({"x": QLinearSpace(1, 3)}, lambda p: p["x"] > 5)
         space = ConditionalSpace({"a": never, "b": {"y": QLinearSpace(1, 4)}})
         found = [int(p["b"]["y"]) for p in enumerate_space(space)]
         assert found == [1, 2, 3, 4]
-        assert n_points(space) == len(GridSearch.init(space)[0].grid) == 4
+        assert size(space) == len(GridSearch.init(space)[0].grid) == 4
         with pytest.raises(SpaceError, match="none satisfies"):
             next(enumerate_space({"a": never, "b": BooleanSpace()}))
 
@@ -650,7 +650,7 @@ class TestEnumeration:
             {"which": ChoiceSpace(names), **{n: QLinearSpace(1, 10) for n in names}},
             when={n: Condition("which", is_in=[n]) for n in names},
         )
-        assert n_points(space) == 80
+        assert size(space) == 80
         found = [decode_choices(space, p) for p in enumerate_space(space)]
         wanted = [{"which": n, n: v} for n in names for v in range(1, 11)]
         assert sorted(map(str, found)) == sorted(map(str, wanted))
@@ -661,7 +661,7 @@ class TestEnumeration:
             "kept": ConstrainedSpace({"a": FixedSpace(1)}, lambda p: p["a"] > 0),
             "n": QLinearSpace(0, 1),
         }
-        assert n_points(space) == 2
+        assert size(space) == 2
         assert [int(p["n"]) for p in enumerate_space(space)] == [0, 1]
         state, _ = GridSearch.init(space)
         assert state.grid.tolist() == [[0], [1]]
@@ -675,14 +675,14 @@ class TestEnumeration:
         assert grid.tolist() == [[0, 2], [0, 3], [1, 2], [1, 3]]
 
     def test_more_lists_than_a_float_counts(self):
-        assert n_points(ListSpace(QLinearSpace(0, 10**6), 60)) == np.inf
-        assert n_points(ListSpace(QLinearSpace(0, 1), 2)) == 2 + 4
+        assert size(ListSpace(QLinearSpace(0, 10**6), 60)) == np.inf
+        assert size(ListSpace(QLinearSpace(0, 1), 2)) == 2 + 4
 
     def test_it_is_lazy_and_refuses_intervals(self):
         huge = {f"{i}": QLinearSpace(0, 99) for i in range(10)}
         first = list(itertools.islice(enumerate_space(huge), 3))
         assert [int(p["9"]) for p in first] == [0, 1, 2]
-        assert n_points(huge) == 1e20
+        assert size(huge) == 1e20
         with pytest.raises(SpaceError, match="LinearSpace at a/b"):
             enumerate_space({"a": {"b": LinearSpace(0.0, 1.0)}})
 
