@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from hyperopt_jax.spaces import _feasible
 from hyperopt_jax.spaces._codec import Codec
 
-# Also inside somebody's program, of which the space need not be a part.
+# For answers at once, also inside somebody's program that the space is no part of.
 on_the_host = jax.core.eval_context
 
 

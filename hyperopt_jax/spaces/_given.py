@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import ParamsError
+from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._layout import layout
@@ -72,9 +73,10 @@ def encode_choices(space: PyTree, configurations: Any) -> PyTree:
         )
     rows = configurations if isinstance(configurations, list) else [configurations]
     table = np.zeros((0, n_columns(space)), jnp.result_type(float))
-    X = np.concatenate([table, *(row_of(space, one)[None, :] for one in rows)])
-    points, missing = _completed(space, jnp.asarray(X))
-    if np.any(missing):
+    with _compiled.on_the_host():
+        X = np.concatenate([table, *(row_of(space, one)[None, :] for one in rows)])
+        points, missing = map(np.asarray, _completed(space, jnp.asarray(X)))
+    if missing.any():
         row, column = (int(i) for i in np.argwhere(missing)[0])
         name = np.repeat(names(space), layout(space).widths("values"))[column]
         raise ParamsError(

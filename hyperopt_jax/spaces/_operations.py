@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from hyperopt_jax._checks import check_int, check_key, flattened, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
+from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import CompositeSpace, as_array
 from hyperopt_jax.spaces._checked import check_leaves, check_space
 from hyperopt_jax.spaces._codec import Codec
@@ -22,7 +23,7 @@ from hyperopt_jax.spaces._layout import (
     layout,
 )
 from hyperopt_jax.spaces._plain import as_plain
-from hyperopt_jax.spaces._tables import lists_configurations, ravel, unravel
+from hyperopt_jax.spaces._tables import as_table, lists_configurations, ravel, unravel
 
 
 def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
@@ -304,8 +305,9 @@ def decode_choices(space: PyTree, params: PyTree) -> Any:
             "expected concrete params for decode_choices, got traced ones; inside a "
             "compiled objective branch with ChoiceSpace.switch"
         )
-    X = np.asarray(ravel(space, params))
-    rows = [as_plain(space, unravel(space, row)) for row in X]
+    with _compiled.on_the_host():
+        X = as_table(space, params)
+        rows = [as_plain(space, unravel(space, row)) for row in X]
     return rows if _is_batched(space, params) else rows[0]
 
 

@@ -212,6 +212,30 @@ def test_plain_configurations_and_back(name):
         np.testing.assert_array_equal(alone, own[3])
 
 
+def test_plain_configurations_inside_a_program_that_closes_over_them():
+    space = {"all": zoo.structured_space(), "dependent": zoo.COMPOSITES["dependent"]()}
+    params = spaces.sample(space, KEY, 4)
+    plain = spaces.decode_choices(space, params)
+
+    @jax.jit
+    def total(x):
+        assert spaces.decode_choices(space, params) == plain
+        return x + spaces.encode_choices(space, plain)["all"]["rate"].sum()
+
+    np.testing.assert_allclose(total(1.0), 1 + params["all"]["rate"].sum(), rtol=1e-6)
+
+
+def test_finite_spaces_inside_a_program_that_closes_over_them():
+    space = zoo.finite_structured_space()
+
+    @jax.jit
+    def sizes(x):
+        points = list(spaces.enumerate_space(space))
+        return x + spaces.size(space), x + len(points)
+
+    assert sizes(1.0) == (79, 79)
+
+
 def n_compiled(function):
     """What a function returns, and how many programs were compiled for it."""
     events = []
