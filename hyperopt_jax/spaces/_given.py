@@ -75,7 +75,8 @@ def encode_choices(space: PyTree, configurations: Any) -> PyTree:
     table = np.zeros((0, n_columns(space)), jnp.result_type(float))
     with _compiled.on_the_host():
         X = np.concatenate([table, *(row_of(space, one)[None, :] for one in rows)])
-        points, missing = map(np.asarray, _completed(space, jnp.asarray(X)))
+        points, is_missing = _completed(space, jnp.asarray(X))
+        missing = np.asarray(is_missing)
     if missing.any():
         row, column = (int(i) for i in np.argwhere(missing)[0])
         name = np.repeat(names(space), layout(space).widths("values"))[column]
