@@ -323,7 +323,7 @@ def _models(
     if optimizer.n_local == 0 or codec.is_discrete.all():
         return posterior(None), jnp.asarray(False)
     centre, value = F[so_far.best_row], t[so_far.best_row]
-    corner2 = F.shape[1] * reach**2
+    corner2 = region.corner2(reach, codec)
     taylor = expand(F, t, slots.succeeded, centre, value, corner2)
     noise = jnp.exp(hyper.log_noise)
     has_slope = (noise < region.MAX_NOISE_VARIANCE) & ~noise_shows(

@@ -101,6 +101,11 @@ def reach(so_far: Progress, n_local: int, n_parallel: int) -> Float[Array, ""]:
     return jnp.clip(shrunk, least, 0.5)
 
 
+def corner2(reach: Float[Array, ""], codec: Codec) -> Float[Array, ""]:
+    """The squared distance from the incumbent to the corners of its region."""
+    return int((~codec.is_nominal).sum()) * reach**2
+
+
 def box(
     incumbent: Float[Array, " d"],
     reach: Float[Array, ""],

@@ -182,6 +182,20 @@ class TestRegion:
         got = region.progress(U, -jnp.arange(3.0), jnp.int32(3))
         assert float(got.step) == pytest.approx(0.4 * region.FADING)
 
+    def test_choices_do_not_make_its_corners_farther(self):
+        space = {
+            "act": hj.ChoiceSpace(list(range(64))),
+            "x": hj.LinearSpace(0.0, 1.0),
+            "y": hj.LinearSpace(0.0, 1.0),
+        }
+        codec, reach = Codec(space), jnp.asarray(0.1)
+        incumbent = jnp.asarray([0.3, 0.5, 0.5])
+        corners = region.box(incumbent, reach, jnp.asarray(True), codec)
+        ends = codec.features(jnp.stack([incumbent, corners.low, corners.high]))
+        for end in ends[1:]:
+            apart = jnp.sum((end - ends[0]) ** 2)
+            np.testing.assert_allclose(region.corner2(reach, codec), apart, rtol=1e-5)
+
     def test_the_first_trial_has_no_step_behind_it(self):
         first = jnp.where(jnp.arange(5) < 1, self.loss, jnp.inf)
         got = region.progress(self.U, first, jnp.int32(1))
