@@ -102,7 +102,10 @@ def reach(so_far: Progress, n_local: int, n_parallel: int) -> Float[Array, ""]:
 
 
 def corner2(reach: Float[Array, ""], codec: Codec) -> Float[Array, ""]:
-    """The squared distance from the incumbent to the corners of its region."""
+    """How far the corners of the region are from the incumbent in the unit cube, squared.
+
+    Choices stay as they are, however many columns they have before a model.
+    """
     return int((~codec.is_nominal).sum()) * reach**2
 
 

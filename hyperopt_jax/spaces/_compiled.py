@@ -10,7 +10,9 @@ from jaxtyping import Array, Bool, Float, PyTree
 from hyperopt_jax.spaces import _feasible
 from hyperopt_jax.spaces._codec import Codec
 
-# For answers at once, also inside somebody's program that the space is no part of.
+# For answers at once, also inside somebody's program that the space is no part of. Where
+# programs are called: under `jax.ensure_compile_time_eval`, which does for single steps,
+# they would be run step by step while they are traced.
 on_the_host = jax.core.eval_context
 
 
