@@ -6,8 +6,8 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Most of the time goes into machine code that runs once or twice: without optimisation it
-# takes half as long to make. `XLA_FLAGS= pytest` tests the code that users run; without
-# optimisation one step may round in another way in another program.
+# takes half as long to make. Without it one step may round in another way in another
+# program, and long runs are slow: `XLA_FLAGS= pytest -m optimised` tests what users run.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax

@@ -23,21 +23,19 @@ KEY = jax.random.key(7)
 N_BATCHES = 5
 
 
-def each_search(*slow):
-    """A case for each optimizer, those named only in the slow tests."""
+def each_search(mark, *names):
+    """A case for each optimizer, those named with a mark."""
     params = [
-        pytest.param(
-            row, id=row.name, marks=[pytest.mark.slow] if row.name in slow else []
-        )
+        pytest.param(row, id=row.name, marks=[mark] if row.name in names else [])
         for row in zoo.SEARCHES
     ]
     return pytest.mark.parametrize("row", params)
 
 
 # The classic defaults of the Bayesian search run the same code as the recommended ones.
-rows = each_search("bayesian")
+rows = each_search(pytest.mark.slow, "bayesian")
 # Two programs are one to the last bit in the machine code that users run (see conftest).
-exact_rows = each_search("bayesian", "bayesian-tuned")
+exact_rows = each_search(pytest.mark.optimised, "bayesian", "bayesian-tuned")
 widths = pytest.mark.parametrize("q", [1, 3])
 
 
@@ -204,7 +202,7 @@ def test_studies_vmap_over_bounds(row):
         np.testing.assert_allclose(params["x"][i], alone["x"], rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.optimised
 @rows
 def test_studies_in_one_loop_equal_the_same_ones_alone_bit_for_bit(row):
     """vmap may round in another way; `lax.map` runs what a study alone runs."""

@@ -30,6 +30,7 @@ def assert_equal(a, b):
         np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
 
 
+@pytest.mark.optimised
 @rows
 def test_loop_and_scan_are_one_and_stay_feasible(row):
     state, search = (
@@ -129,6 +130,7 @@ def test_an_empty_feasible_set_is_refused_at_the_start(start):
         start(space)
 
 
+@pytest.mark.optimised
 def test_an_empty_feasible_set_behind_traced_bounds_is_a_status():
     def study(low):
         space = hj.ConstrainedSpace(
@@ -156,6 +158,7 @@ WHOLE = {
 }
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("start", ["random", "bayesian"])
 @pytest.mark.parametrize("kind", WHOLE)
 def test_whole_numbers_that_cannot_be_feasible_are_no_trials(kind, start):
@@ -182,6 +185,7 @@ def test_whole_numbers_that_cannot_be_feasible_are_no_trials(kind, start):
     assert (params["b"][1] >= 0).all()
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("start", [hj.RandomSearch.init, hj.BayesianSearch.init])
 @pytest.mark.parametrize(
     "leaf",

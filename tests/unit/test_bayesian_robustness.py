@@ -296,17 +296,30 @@ def test_of_results_that_targets_cannot_tell_apart_the_best_is_recommended():
     assert search.recommend(state)["x"] == search.best_params(state)["x"] == X[-1, 0]
 
 
-@pytest.mark.slow
-@starts
-def test_a_study_that_crosses_a_buffer_size(start, x64):
+def outgrows_a_buffer(start):
+    """A study whose next four batches of two need a larger buffer from the third on."""
     n = _state.SMALLEST_BUFFER - 4
-    state, search = told(start, places(n), hill(places(n)))
+    state, search = told(start, places(n), hill(places(n)), **FAST)
     sizes = [search.capacity(n + 2 * i) for i in range(4)]
     assert sizes == [128, 128, 512, 512]
     objective = lambda key, p: -((p["x"] - 0.3) ** 2)  # noqa: E731
-    scanned, (params, _) = search.optimize_scan(state, KEY, objective, 4)
-    looped, (batches, _) = search.optimize(state, KEY, objective, 4)
+    return state, search, objective
+
+
+@pytest.mark.optimised
+def test_loop_equals_scan_where_a_buffer_grows():
+    state, search, objective = outgrows_a_buffer(hj.BayesianSearch.tuned)
+    scanned, _ = search.optimize_scan(state, KEY, objective, 4)
+    looped, _ = search.optimize(state, KEY, objective, 4)
     assert eqx.tree_equal(scanned, looped)
+
+
+@pytest.mark.slow
+@starts
+def test_a_study_that_crosses_a_buffer_size(start, x64):
+    state, search, objective = outgrows_a_buffer(start)
+    n = search.n_told(state)
+    scanned, (params, _) = search.optimize_scan(state, KEY, objective, 4)
     assert_sound(scanned, search)
     again = jax.jit(
         lambda s: search.optimize_scan(s, KEY, objective, 4, first_trial=n)[1][0]

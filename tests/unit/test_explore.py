@@ -27,7 +27,7 @@ def proposals(n_failures, n=400, **settings):
     return jax.vmap(lambda key: search.get_next_params(state, key)["x"][0])(keys)
 
 
-@pytest.mark.slow
+@pytest.mark.optimised
 def test_greedy_trials_are_those_of_a_search_that_never_explores():
     for n_failures in (4, 5, 8):
         greedy, plain = proposals(n_failures, n_greedy=2), proposals(n_failures)
