@@ -286,6 +286,24 @@ def test_the_best_of_results_over_many_decades_is_the_incumbent():
     assert not so_far.on_plateau
 
 
+def test_of_results_that_targets_cannot_tell_apart_the_best_is_polished():
+    """Ten steps of a thousandth, each ten times better, end at the incumbent."""
+    X = np.random.default_rng(0).uniform(size=(60, 2)).astype(np.float32)
+    X[50:] = 0.5 + 1e-3 * np.arange(10, 0, -1)[:, None]
+    results = 1 + 10 * np.square(X - 0.5).sum(axis=1)
+    results[50:] = 10.0 ** -np.arange(10, 20)
+    space = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)}
+    state, search = hj.BayesianSearch.tuned(
+        space, n_max=80, n_parallel=1, maximize=False
+    )
+    state = search.update_state(state, KEY, results, X)
+    targets = targets_of(state.trials, False, search.ranked).t
+    assert int(jnp.sum(targets == targets.max())) == 10  # else this test says nothing
+    params = search.get_next_params(state, KEY)
+    # A local trial goes one and a half times as far as the last improvement did.
+    np.testing.assert_allclose([params["x"], params["y"]], X[-1:].T, atol=1.6e-3)
+
+
 def test_of_results_that_targets_cannot_tell_apart_the_best_is_recommended():
     X = np.random.default_rng(0).uniform(size=(60, 2)).astype(np.float32)
     X[40:] = 0.5 + 1e-5 * np.arange(20, 0, -1)[:, None]
