@@ -186,6 +186,8 @@ def from_autogl(config: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Impo
     lists: dict[str, _List] = {}
     for item in config:
         name, kind = _as_name(_get(item, "parameterName")), _get(item, "type")
+        if name in lists or name in space:
+            raise SpaceError(f"expected distinct names, got {name!r} twice")
         if kind == "NUMERICAL_LIST":
             lists[name] = _add_list(space, name, item)
         else:

@@ -99,8 +99,10 @@ def from_configspace(configspace: Any) -> PyTree:
         )
     space: Any = {name: _leaf(library, hp) for name, hp in dict(configspace).items()}
     when: dict[str, Condition] = {}
+    conditional = {_child(condition) for condition in configspace.conditions}
     for condition in configspace.conditions:
         child = _child(condition)
+        _check_parents(library, condition, conditional)
         own = _condition(library, condition)
         when[child] = when[child] & own if child in when else own
     leaves = space
@@ -137,6 +139,27 @@ def _child(condition: Any) -> str:
     while hasattr(condition, "components"):
         condition = condition.components[0]
     return condition.child.name
+
+
+def _check_parents(library: Any, condition: Any, conditional: set[str]) -> None:
+    """Raises `SpaceError` for a condition that means another thing here."""
+    for part in getattr(condition, "components", ()):
+        _check_parents(library, part, conditional)
+    if not isinstance(condition, library.NotEqualsCondition):
+        return
+    child, parent = condition.child.name, condition.parent
+    if parent.name in conditional:
+        raise SpaceError(
+            f"expected another condition for {child!r} than {parent.name!r} != "
+            f"{condition.value!r}, since ConfigSpace takes {parent.name!r} for different "
+            f"where it is inactive; list the values that {parent.name!r} may have "
+            f"(InCondition)"
+        )
+    if isinstance(parent, library.Constant):
+        raise SpaceError(
+            f"expected a parameter that varies in the condition of {child!r}, got the "
+            f"constant {parent.name!r}"
+        )
 
 
 def _condition(library: Any, condition: Any) -> Condition:

@@ -90,7 +90,7 @@ class Domain:
 
     def flatten(self) -> dict[Name, Any]:
         """The intervals and sets by path, such as `("net", "act")`."""
-        return dict(_leaves(self._spec, ()))
+        return {name: value.copy() for name, value in _leaves(self._spec, ())}
 
     def as_dict(self) -> dict[str, Any]:
         """What was written, as a new dict."""
@@ -163,9 +163,11 @@ class Domain:
             if not isinstance(found, dict) or step not in found:
                 raise KeyError(name)
             found = found[step]
-        return Domain(found) if isinstance(found, dict) else found
+        return Domain(found) if isinstance(found, dict) else found.copy()
 
     def __add__(self, other: "Domain") -> "Domain":
+        if not isinstance(other, Domain):
+            return NotImplemented
         own, more = self.flatten(), other.flatten()
         both = sorted("/".join(name) for name in own.keys() & more.keys())
         if both:
@@ -334,9 +336,16 @@ def _leaves(spec: dict[str, Any], path: Name) -> Iterator[tuple[Name, Any]]:
 def _nested(leaves: Mapping[Name, Any]) -> dict[str, Any]:
     spec: dict[str, Any] = {}
     for path, value in leaves.items():
-        node = spec
+        node: Any = spec
         for step in path[:-1]:
             node = node.setdefault(step, {})
+            if not isinstance(node, dict):
+                break
+        if not isinstance(node, dict) or path[-1] in node:
+            raise SpaceError(
+                f"expected each name to be a value or a group of values, got both for a "
+                f"part of {'/'.join(map(str, path))!r}"
+            )
         node[path[-1]] = value
     return spec
 

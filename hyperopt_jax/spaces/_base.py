@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from hyperopt_jax._checks import is_concrete
+from hyperopt_jax._numerics import hashed_uniform
 from hyperopt_jax.errors import ParamsError
 
 
@@ -39,9 +40,17 @@ def as_array(value: Any, wanted: str) -> Array:
     try:
         # By way of NumPy: JAX would take text for the name of a dtype.
         held = isinstance(value, jax.Array) or not is_concrete(value)
-        return jnp.asarray(value if held else np.asarray(value))
+        return jnp.asarray(value if held else _not_wrapped(np.asarray(value)))
     except (OverflowError, TypeError, ValueError) as error:
         raise ParamsError(f"expected {wanted}, got {value!r}") from error
+
+
+def _not_wrapped(array: np.ndarray) -> np.ndarray:
+    """`array`, as floats where JAX's whole numbers are too narrow for it."""
+    if array.dtype.kind not in "iu":
+        return array
+    narrow = jax.dtypes.canonicalize_dtype(array.dtype)
+    return array if np.array_equal(array.astype(narrow), array) else array.astype(float)
 
 
 class Space(eqx.Module):
@@ -181,7 +190,7 @@ class Space(eqx.Module):
         LogSpace(1e-5, 1e-1).sample(jax.random.key(0), (3,))
         ```
         """
-        u = jax.random.uniform(key, shape + self.cube_shape)
+        u = hashed_uniform(key, shape + self.cube_shape, jnp.result_type(float))
         u = u.reshape(math.prod(shape), *self.cube_shape)
         return jax.vmap(self.decode)(u).reshape(shape + self.shape)
 

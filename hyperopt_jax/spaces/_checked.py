@@ -36,6 +36,16 @@ def is_stack(space: PyTree) -> bool:
     )
 
 
+def check_one_space(space: PyTree) -> None:
+    """Raises `SpaceError` unless `space` is a pytree of spaces, and no stack of them."""
+    check_leaves(space)
+    if is_stack(space):
+        raise SpaceError(
+            "expected one space, got a stack of spaces whose bounds have an axis more; use "
+            "jax.vmap, or take one of them with jax.tree.map(lambda x: x[i], space)"
+        )
+
+
 def check_space(space: PyTree) -> None:
     """Raises `SpaceError` unless `space` can be searched.
 

@@ -126,9 +126,10 @@ class OrdinalSpace(Space):
         act.switch(jnp.int32(1), [jax.nn.relu, jnp.tanh], 0.5)
         ```
         """
-        if len(branches) != self.m:
+        if not isinstance(branches, Sequence) or len(branches) != self.m:
             raise ParamsError(
-                f"expected {self.m} branches, one for each choice, got {len(branches)}"
+                f"expected a list of {self.m} branches, one for each choice in their order, "
+                f"got {branches!r}"
             )
         return lax.switch(index, list(branches), *operands)
 

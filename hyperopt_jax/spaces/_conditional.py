@@ -24,7 +24,9 @@ class ConditionalSpace(CompositeSpace):
     branches that were not chosen are inactive: they carry the middle of their range,
     `active` says so, and a model does not see their values.
 
-    The choice is uniform over the branches, whatever their size.
+    The choice is uniform over the branches, whatever their size. Under a constraint, in a
+    branch too, samples are uniform on what is left: a branch of which it leaves a
+    hundredth is drawn a hundredth as often.
 
     Args:
         branches: dict from names to spaces, with at least one branch.
@@ -98,10 +100,10 @@ class ConditionalSpace(CompositeSpace):
         space.switch(params, {"a": lambda x: x, "b": lambda n: 1.0 * n})  # 2.0
         ```
         """
-        if set(functions) != set(self.names):
+        if not isinstance(functions, Mapping) or set(functions) != set(self.names):
             raise ParamsError(
                 f"expected one function for each of the branches {list(self.names)}, "
-                f"got {sorted(functions)}"
+                f"by name, got {functions!r}"
             )
 
         def call(name: str) -> Callable[[Any], Any]:

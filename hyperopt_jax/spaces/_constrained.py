@@ -33,8 +33,8 @@ class ConstrainedSpace(CompositeSpace):
         space: a space or a pytree of them; may be conditional. Where a ConstrainedSpace
             is part of a branch, it counts while the branch is active.
         predicate: `predicate(params) -> bool` for *one* configuration, traced by JAX:
-            write `&`, `|` and `jnp.where`. Inactive parameters carry the middle of their
-            range.
+            write `&`, `|` and `jnp.where`. Choices are indices: compare them with
+            `space.index(...)`. Inactive parameters carry the middle of their range.
         A: (m, k) numbers, a column for each number of `space` in the order of
             `hyperopt_jax.spaces.names`; the constraint is A x <= b.
         b: (m,) numbers.

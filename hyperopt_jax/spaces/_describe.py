@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.spaces._base import Space
-from hyperopt_jax.spaces._checked import check_leaves
+from hyperopt_jax.spaces._checked import check_one_space
 from hyperopt_jax.spaces._choice import OrdinalSpace
 from hyperopt_jax.spaces._fixed import FixedSpace
 from hyperopt_jax.spaces._layout import Layout, Literal, full_layout
@@ -27,7 +27,7 @@ def describe(space: PyTree) -> str:
     print(spaces.describe({"lr": LogSpace(1e-5, 1e-1), "wide": BooleanSpace()}))
     ```
     """
-    check_leaves(space)
+    check_one_space(space)
     flat = full_layout(space)
     lines = [HEADER]
     for leaf in flat.leaves:
@@ -78,7 +78,8 @@ def _values(space: Space) -> str:
 def _count(space: Space) -> str:
     if not is_concrete(space):
         return "?"
-    n = float(space.n_values())
+    with jax.ensure_compile_time_eval():
+        n = float(space.n_values())
     return "inf" if math.isinf(n) else f"{n:g}"
 
 

@@ -109,6 +109,9 @@ def _as_values(values: Any) -> Shaped[Array, " m"]:
         table = numbers.astype(jnp.result_type(float))
         held = np.isfinite(table).all() and np.array_equal(kept, table.astype(dtype))
         held = held and np.array_equal(table == 0, numbers == 0)
+        if np.issubdtype(dtype, np.integer):
+            # One that wraps round does so in both.
+            held = held and np.array_equal(kept, numbers)
     if not held:
         raise SpaceError(
             f"expected finite DiscreteSpace.values that {dtype} and "

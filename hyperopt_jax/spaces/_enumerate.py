@@ -45,6 +45,11 @@ def size(space: PyTree) -> float:
 def _n_values(leaf: Space) -> float:
     # Counts pass what float32 holds exactly long before they pass what can be counted.
     # And they are numbers of the host, also inside somebody's program.
+    if not is_concrete(leaf):
+        raise SpaceError(
+            f"expected concrete bounds for size, got traced ones in "
+            f"{type(leaf).__name__}; call it outside jit and vmap"
+        )
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
         return float(leaf.n_values())
 

@@ -43,7 +43,13 @@ def holds(rule: Rule, X: Float[Array, "n k"]) -> Bool[Array, " n"]:
 
     def check(params: Any) -> Bool[Array, ""]:
         kept = predicate(params)
-        if not isinstance(kept, (bool, np.bool_, np.ndarray, jax.Array)) or (
+        if isinstance(kept, (bool, np.bool_)):
+            raise SpaceError(
+                f"expected the predicate of a ConstrainedSpace to depend on the values, got "
+                f"{kept} for all of them; a choice is an index in a predicate: compare it "
+                f"with space.index(...)"
+            )
+        if not isinstance(kept, (np.ndarray, jax.Array)) or (
             jnp.shape(kept) != () or jnp.asarray(kept).dtype != bool
         ):
             # A number would be true wherever it is not zero, negative ones too.

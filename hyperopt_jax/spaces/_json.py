@@ -86,7 +86,9 @@ def from_json(text: str, names: Names = False) -> PyTree:
         raise
     except (
         AttributeError,
+        IndexError,
         KeyError,
+        OverflowError,
         RecursionError,
         TypeError,
         ValueError,

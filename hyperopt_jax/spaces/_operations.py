@@ -13,7 +13,7 @@ from hyperopt_jax._checks import check_int, check_key, flattened, is_concrete
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import CompositeSpace, as_array
-from hyperopt_jax.spaces._checked import check_leaves, check_space
+from hyperopt_jax.spaces._checked import check_leaves, check_one_space, check_space
 from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._layout import (
     columns_of,
@@ -34,7 +34,7 @@ def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
     each structure of space and `n`.
 
     Raises:
-        SpaceError: a space that cannot be searched.
+        SpaceError: a space that cannot be searched, or a stack of spaces.
         ParamsError: no key.
         SettingError: `n` < 1.
 
@@ -44,6 +44,7 @@ def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
     spaces.sample({"lr": LogSpace(1e-5, 1e-1)}, jax.random.key(0), 1000)
     ```
     """
+    check_one_space(space)
     check_space(space)
     check_key(key)
     return unravel(space, _sample(space, key, check_int("n", n, 1)))

@@ -59,8 +59,11 @@ def check_whole_step(kind: str, step: Any, low: Any, high: Any) -> None:
 
 def count(space: Any) -> Float[Array, ""]:
     """How many values `space` has."""
-    width = space.upper_bound - space.lower_bound
-    return jnp.floor(width / space.step + SLACK) + 1
+    low, high = space.lower_bound, space.upper_bound
+    # Half a unit in the last place of each bound, and of their difference.
+    rounded = jnp.maximum(jnp.abs(low), jnp.abs(high)) * jnp.finfo(low.dtype).eps
+    slack = jnp.clip(rounded / space.step, SLACK, 0.5 - SLACK)
+    return jnp.floor((high - low) / space.step + slack) + 1
 
 
 def count_whole(space: Any) -> Float[Array, ""]:

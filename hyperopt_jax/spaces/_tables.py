@@ -1,6 +1,7 @@
 """Between pytrees of parameters and the table `X` of values."""
 
 import contextlib
+import functools
 import math
 from typing import Any
 
@@ -69,7 +70,8 @@ def _leaf(space: Space, table: Any, start: int, end: int) -> Array:
     between = _is_floating(columns.dtype) and not _is_floating(space.dtype)
     if isinstance(columns, np.ndarray):
         # Cast on the host: asked for a dtype, JAX takes twice as long.
-        columns = np.rint(columns) if between else columns
+        if between:
+            columns = np.clip(np.rint(columns), *_range_of(space.dtype, columns.dtype))
         return jnp.asarray(columns.astype(space.dtype))
     if between:
         # The bare operation: `jnp.rint` is a function of its own in the program.
@@ -79,6 +81,18 @@ def _leaf(space: Space, table: Any, start: int, end: int) -> Array:
 
 def _is_floating(dtype: Any) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.floating))
+
+
+@functools.cache
+def _range_of(whole: Any, floating: Any) -> tuple[Any, Any]:
+    """The least and the largest number that both dtypes hold: others would wrap round."""
+    if not jnp.issubdtype(whole, jnp.integer):  # truth values
+        return np.asarray(0, floating), np.asarray(1, floating)
+    info = jnp.iinfo(whole)
+    high = np.asarray(info.max, floating)
+    if int(high) > info.max:
+        high = np.nextafter(high, np.asarray(0, floating))
+    return np.asarray(info.min, floating), high
 
 
 def columns_as_params(space: PyTree, row: list[Any]) -> PyTree:

@@ -125,6 +125,25 @@ class TestDomain:
             with pytest.raises(SpaceError):
                 Domain(text)
 
+    def test_names_are_values_or_groups(self):
+        groups, values = Domain({"net": {"n": {1, 2}}}), Domain({"net": {"x", "y"}})
+        text = '[[["a"], "set", [1]], [["a", "b"], "set", [2]]]'
+        for use in (
+            lambda: groups + values,
+            lambda: values + groups,
+            lambda: Domain.deserialise(text),
+        ):
+            with pytest.raises(SpaceError, match="got both for a part of"):
+                use()
+        with pytest.raises(TypeError, match="unsupported operand"):
+            groups + {"x": [0.0, 1.0]}
+
+    def test_what_is_looked_at_can_be_changed_without_it(self):
+        domain = Domain(self.SPEC)
+        domain["flag"].add(3)
+        domain.flatten()["lr",].append(2.0)
+        assert domain == Domain(self.SPEC)
+
     def test_iterate_sample_split_and_add(self):
         domain = Domain(self.SPEC)
         assert domain.is_continuous
@@ -366,6 +385,13 @@ class TestAutoGL:
             one = jax.tree.map(lambda leaf, row=row: leaf[row], params)
             kept = imported.decode(one)["hidden"]
             assert len(kept) == min(length, int(one["n"]) - 1)
+
+    def test_a_list_and_a_single_parameter_have_their_own_names(self):
+        single = {"parameterName": "hidden", "type": "FIXED", "value": 3}
+        lists = {key: v for key, v in self.CONFIG[1].items() if "cut" not in key}
+        for config in ([single, lists], [lists, single], [lists, lists]):
+            with pytest.raises(SpaceError, match="distinct names, got 'hidden' twice"):
+                from_autogl(config)
 
     def test_parts_of_a_model(self):
         imported = from_autogl({"encoder": self.CONFIG, "decoder": self.CONFIG[2:3]})
@@ -782,6 +808,24 @@ class TestConfigSpace:
             {"x": Condition("p", is_in=[0.1, 0.4])},
         )
         self.check_samples(to_configspace(space), space, 30)
+
+    def test_differs_from_where_the_other_may_be_inactive(self):
+        CS = pytest.importorskip("ConfigSpace")
+        cs = CS.ConfigurationSpace(seed=0)
+        optimizer = CS.CategoricalHyperparameter("optimizer", ["sgd", "adam"])
+        schedule = CS.CategoricalHyperparameter("schedule", ["constant", "cosine"])
+        warmup = CS.UniformIntegerHyperparameter("warmup", 0, 3)
+        fixed = CS.Constant("fixed", "v")
+        cs.add([optimizer, schedule, warmup, fixed])
+        cs.add(CS.EqualsCondition(schedule, optimizer, "sgd"))
+        cs.add(CS.NotEqualsCondition(warmup, schedule, "constant"))
+        with pytest.raises(SpaceError, match="'warmup' than 'schedule' != 'constant'"):
+            from_configspace(cs)
+        cs = CS.ConfigurationSpace(seed=0)
+        cs.add([warmup, fixed])
+        cs.add(CS.NotEqualsCondition(warmup, fixed, "v"))
+        with pytest.raises(SpaceError, match="got the constant 'fixed'"):
+            from_configspace(cs)
 
     def test_what_it_lacks(self):
         pytest.importorskip("ConfigSpace")

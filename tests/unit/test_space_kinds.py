@@ -479,6 +479,18 @@ def test_the_finest_steps_are_distinct():
     assert size(QLinearSpace(1, 2**24, step=1)) == 2**24
 
 
+def test_steps_end_at_the_upper_bound_where_rounding_takes_a_part_of_one():
+    for low, high, step, n in [
+        (0.1, 101.1, 0.001, 101_001),
+        (0.95, 20.1, 0.0005, 38_301),
+        (0.0, 1.05, 0.1, 11),
+    ]:
+        space = LinearSpace(low, high, step=step)
+        assert size(space) == n
+        assert bool(space.contains(high)) == (step != 0.1)
+        assert len(np.unique(space.points())) == n
+
+
 def test_fine_steps_of_double_precision(x64):
     assert LinearSpace(1e6, 1e6 + 1, step=0.01).points().shape == (101,)
 
@@ -524,6 +536,26 @@ def test_values_of_another_shape_are_none(space, value):
     assert not bool(space.contains(value))
     rows = jnp.ones((4, 7))
     assert space.contains(rows).tolist() == [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        (QLinearSpace(1, 8), 2**32 + 5),
+        (DiscreteSpace([16, 32]), 2**32 + 16),
+        (ChoiceSpace(["a", "b"]), 2**32 + 1),
+        (SubsetSpace(5, 2), np.array([3, 1], np.uint8)),
+        (QLinearSpace(0, 100, datatype=jnp.uint8), 300),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_whole_numbers_do_not_wrap_round_into_a_space(space, value):
+    assert not bool(space.contains(value))
+
+
+def test_every_whole_number_of_a_large_space_is_drawn():
+    drawn = QLinearSpace(0, 2**24 - 1).sample(jax.random.key(0), (2000,))
+    assert 0.4 < (np.asarray(drawn) % 2).mean() < 0.6
 
 
 @pytest.mark.parametrize("value", ["u", ["u"], None, [[1], [1, 2]], 2**70])

@@ -396,6 +396,15 @@ class TestEncodeChoices:
             jax.jit(lambda lr: spaces.encode_choices(SPACE, {**GIVEN, "lr": lr}))(0.1)
 
 
+def test_whole_numbers_that_a_space_cannot_hold_do_not_wrap_round():
+    space = {"q": QLinearSpace(0, 100, datatype=jnp.uint8), "n": QLinearSpace(1, 8)}
+    given = [{"q": 300, "n": 2**40}, {"q": -200, "n": -(2**40)}]
+    params = spaces.encode_choices(space, given)
+    assert params["q"].tolist() == [255, 0]
+    assert params["n"].tolist() == [2**31 - 128, -(2**31)]
+    assert spaces.contains(space, params).tolist() == [False, False]
+
+
 def test_lists_of_configurations_are_batches():
     space = {"x": LinearSpace(0.0, 1.0), "k": QLinearSpace(1, 5)}
     listed = [{"x": 0.25, "k": 3}, {"x": 0.5, "k": 1}]
@@ -439,6 +448,28 @@ def test_describe_has_a_line_for_each_parameter():
         "1 hard constraint",
     ):
         assert part in text, part
+
+
+def test_described_and_counted_inside_a_program():
+    space = {"act": ChoiceSpace(["relu", "tanh"]), "n": QLinearSpace(1, 3)}
+    outside = spaces.describe(space)
+    seen = []
+    jax.jit(
+        lambda x: (seen.append((spaces.describe(space), spaces.size(space))), x)[1]
+    )(1.0)
+    assert seen == [(outside, 6.0)]
+    with pytest.raises(SpaceError, match="concrete bounds for size"):
+        jax.jit(lambda high: spaces.size({"n": QLinearSpace(1, high)}))(4)
+
+
+def test_a_stack_of_spaces_is_for_vmap():
+    lows, highs = jnp.asarray([0.0, 10.0]), jnp.asarray([1.0, 20.0])
+    stack = {"x": jax.vmap(LinearSpace)(lows, highs)}
+    for use in (lambda: spaces.sample(stack, KEY, 4), lambda: spaces.describe(stack)):
+        with pytest.raises(SpaceError, match=r"got a stack of spaces.*use jax\.vmap"):
+            use()
+    x = jax.vmap(lambda space: spaces.sample(space, KEY, 4))(stack)["x"]
+    assert ((x >= lows[:, None]) & (x <= highs[:, None])).all()
 
 
 def test_names_that_collide_are_refused():
@@ -498,7 +529,9 @@ class TestJson:
             '{"kind": "ConditionalSpace", "branches": 3}',
             '{"dict": 3}',
             '{"array": ["a"], "dtype": "float32"}',
+            '{"array": [Infinity], "dtype": "int32"}',
             '{"kind": "Condition", "clauses": [[["a"]]]}',
+            '{"kind": "Condition", "clauses": [[]]}',
             '{"name": 3}',
             None,
         ],

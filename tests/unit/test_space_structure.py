@@ -260,6 +260,10 @@ def test_switch_runs_the_chosen_branch():
         assert float(run(params | {"choice": jnp.int32(1)})) == 2.0
     with pytest.raises(ParamsError, match="one function for each"):
         space.switch(params, {"a": lambda x: x})
+    with pytest.raises(ParamsError, match=r"'a', 'b'.* by name"):
+        space.switch(params, [lambda x: x, lambda p: p["n"]])
+    with pytest.raises(ParamsError, match="a list of 2 branches"):
+        ChoiceSpace(["a", "b"]).switch(1, {"a": jnp.sin, "b": jnp.cos}, 0.5)
 
 
 class TestConditionsOnNumbers:
@@ -458,6 +462,10 @@ class TestConstraints:
             (
                 lambda s: check_space(ConstrainedSpace(s, lambda p: bool(p["x"] > 0))),
                 "branches on a value",
+            ),
+            (
+                lambda s: check_space(ConstrainedSpace(s, lambda p: p["x"] != "relu")),
+                "depend on the values, got True for all",
             ),
             (
                 lambda s: check_space(ConstrainedSpace(s, lambda p: jnp.ones(2) > 0)),

@@ -360,6 +360,9 @@ class TestBadValues:
             pytest.param(
                 [1, 2**40],
             ),
+            pytest.param(
+                [2**31, 1],
+            ),
             7,
             "124",
             {1, 2},
