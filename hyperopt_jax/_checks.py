@@ -40,6 +40,11 @@ def is_concrete(*trees: Any) -> bool:
     )
 
 
+def inside_program() -> bool:
+    """Whether this runs while a program is traced, even if all of its data is concrete."""
+    return isinstance(jnp.add(0, 1), jax.core.Tracer)
+
+
 def as_numbers(value: Any) -> np.ndarray | None:
     """`value` as a float64 array; None where it is no real number or array of them.
 

@@ -15,7 +15,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from hyperopt_jax import _drive, _progress
 from hyperopt_jax._best import BestSoFar
-from hyperopt_jax._checks import check_int, check_key, check_one_study, is_concrete
+from hyperopt_jax._checks import (
+    check_int,
+    check_key,
+    check_one_study,
+    inside_program,
+    is_concrete,
+)
 from hyperopt_jax._evaluate import Evaluator, Objective, check_objective, hashable
 from hyperopt_jax.errors import ParamsError, SettingError, UnknownSettingError
 from hyperopt_jax.spaces import given_points, is_stack, n_columns, unravel
@@ -179,7 +185,7 @@ class Optimizer(eqx.Module):
         results_hist: list[Array] = []
         best = BestSoFar(self.maximize)
         # Inside another program the bar would be full before that program runs.
-        shown = progress_bar and is_concrete(state, key)
+        shown = progress_bar and is_concrete(state, key) and not inside_program()
         run: Any = None
         if evaluate is None and n_iterations:
             func = hashable(func)
@@ -260,7 +266,7 @@ class Optimizer(eqx.Module):
         if not segments:
             return state, self._empty_history(state)
         # Inside another program the bar would be gone before that program runs.
-        shown = progress_bar and is_concrete(state, key)
+        shown = progress_bar and is_concrete(state, key) and not inside_program()
         with _progress.progress(shown, n_iterations, "batch") as bar:
             number = None if bar is None else _progress.as_number(bar)
             first = jnp.asarray(first, jnp.int32)
@@ -363,6 +369,8 @@ def check_results(results: Any, n_rows: int) -> Float[Any, " q"]:
     Raises `ParamsError` where they are not that.
     """
     try:
+        if not is_concrete(results):
+            results = jnp.asarray(results)
         array = results if isinstance(results, jax.Array) else np.asarray(results)
         # Text, dates and complex numbers, of which NumPy would make real ones.
         if array.dtype.kind in "USMmc":

@@ -424,8 +424,12 @@ def _unless_taken(
     U: Float[Array, "n d"],
     recorded: Bool[Array, " n"],
 ) -> Float[Array, " m"]:
-    """-inf for points that were proposed before, in a space where points repeat."""
+    """-inf for points that were proposed before, in a space where points repeat.
+
+    Where none of these is new, the best of them is proposed again.
+    """
     if not codec.is_discrete.all():
         return score
-    taken = maximise.is_taken(points, U, recorded)
-    return jnp.where(taken & jnp.isfinite(score), -jnp.inf, score)
+    is_point = jnp.isfinite(score)
+    taken = maximise.is_taken(points, U, recorded) & is_point
+    return jnp.where(taken & jnp.any(is_point & ~taken), -jnp.inf, score)

@@ -42,6 +42,7 @@ from hyperopt_jax.errors import OutsideBoundsWarning, ParamsError, SettingError
 from hyperopt_jax.kernels import BaseKernel, Matern
 from hyperopt_jax.spaces import (
     as_table,
+    check_precision,
     check_space,
     has_discrete,
     is_conditional,
@@ -153,11 +154,13 @@ class BayesianSearch(Optimizer):
         """A state with room for `n_max` trials, and the search.
 
         Raises:
-            SpaceError: no space in the pytree, or something else among them.
+            SpaceError: no space in the pytree, something else among them, or bounds of
+                another precision than JAX has now.
             SettingError: `n_max` or a setting out of its range.
             UnknownSettingError: a setting that this search does not have.
         """
         check_space(space)
+        check_precision(space)
         optimizer = make(cls, settings)
         # Concrete even where init is traced: a fresh study's size is then known, and
         # its first trials run on small buffers under jit and vmap too.

@@ -2,6 +2,7 @@
 
 from hyperopt_jax.spaces._base import CompositeSpace as CompositeSpace, Space as Space
 from hyperopt_jax.spaces._checked import (
+    check_precision as check_precision,
     check_space as check_space,
     is_constrained as is_constrained,
     is_space as is_space,

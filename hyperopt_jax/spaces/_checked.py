@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -34,6 +35,18 @@ def is_stack(space: PyTree) -> bool:
         for own in entries
         for name, axes in (("lower_bound", 0), ("values", 1))
     )
+
+
+def check_precision(space: PyTree) -> None:
+    """Raises `SpaceError` where bounds have another precision than searches have now."""
+    wanted = jnp.result_type(float)
+    for leaf in layout(space).spaces:
+        bound = getattr(entry_of(leaf), "lower_bound", None)
+        if bound is not None and bound.dtype != wanted:
+            raise SpaceError(
+                f"expected bounds of {wanted}, got {bound.dtype} in "
+                f"{type(leaf).__name__}; make the space after jax_enable_x64 is set"
+            )
 
 
 def check_one_space(space: PyTree) -> None:

@@ -16,6 +16,7 @@ from hyperopt_jax.errors import (
     OutsideBoundsWarning,
     ParamsError,
     SettingError,
+    SpaceError,
     StateError,
 )
 from hyperopt_jax.spaces import Codec
@@ -273,6 +274,36 @@ def test_every_point_of_a_structured_space_comes_once(name, n_parallel):
     assert size > 16
     assert len(np.unique(rows[:size], axis=0)) == size
     assert hj.Status(int(state.status)) is hj.Status.EXHAUSTED
+
+
+def test_an_exhausted_space_is_searched_where_it_is_best():
+    space = {"n": hj.QLinearSpace(1, 3), "c": hj.ChoiceSpace(["a", "b"])}
+    state, search = hj.BayesianSearch.tuned(space, 16, n_parallel=2, **FAST)
+    objective = lambda key, p: p["c"] - (p["n"] - 2.0) ** 2  # noqa: E731
+    with jax.numpy_dtype_promotion("standard"):
+        state, (params, results) = search.optimize_scan(state, KEY, objective)
+    assert hj.Status(int(state.status)) is hj.Status.EXHAUSTED
+    assert sorted(np.ravel(results[:3]).tolist()) == [-1, -1, 0, 0, 0, 1]
+    assert (results[3:] == 1).all()  # without noise nothing else can be better
+
+
+def test_bounds_of_another_precision_are_refused():
+    space = {"x": hj.LinearSpace(0.0, 1.0)}
+    with (
+        jax.enable_x64(True),
+        pytest.raises(SpaceError, match="float64, got float32"),
+    ):
+        hj.BayesianSearch.tuned(space, 8)
+
+
+def test_results_may_be_a_list_of_tracers():
+    state, search = study(UNIT, 8, n_parallel=2)
+
+    @jax.jit
+    def tell(x):
+        return search.update_state(state, KEY, [x, 2 * x], {"x": [x, x / 2]}).y[:2]
+
+    assert tell(0.5).tolist() == [0.5, 1.0]
 
 
 def test_a_trial_told_again_does_not_exhaust_a_space():

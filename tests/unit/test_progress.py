@@ -127,6 +127,19 @@ class TestScan:
         assert results.shape == (2, 3, 1)
         assert not bars
 
+    @pytest.mark.parametrize("driver", ["optimize", "optimize_scan"])
+    def test_is_silent_where_only_the_objective_is_traced(self, bars, driver):
+        state, optimizer = RandomSearch.init(SPACE)
+
+        @jax.jit
+        def study(shift):
+            moved = lambda key, p: objective(key, p) + shift  # noqa: E731
+            run = getattr(optimizer, driver)
+            return run(state, KEY, moved, 3, progress_bar=True)[1][1]
+
+        assert len(study(0.5)) == 3
+        assert not bars
+
     def test_no_steps(self, bars):
         state, optimizer = RandomSearch.init(SPACE)
         optimizer.optimize_scan(state, KEY, objective, 0, progress_bar=True)
