@@ -36,7 +36,8 @@ def best_trial(
 ) -> tuple[PyTree, float]:
     """The best configuration of a run and its result, from the histories of a driver.
 
-    Works on the host, for every search and for both drivers' histories. Failed trials never win.
+    Works on the host, for every search and for both drivers' histories. Failed trials
+    never win.
 
     Args:
         params_hist: as `optimize` (a list) or `optimize_scan` (stacked) returned it, or

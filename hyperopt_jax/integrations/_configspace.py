@@ -85,8 +85,9 @@ def from_configspace(configspace: Any) -> PyTree:
     """A space from a `ConfigSpace.ConfigurationSpace`: a dict from names to spaces.
 
     Conditions become a `DependentSpace` and forbidden clauses a `ConstrainedSpace`.
-    Unequal weights of choices, beta laws and normal laws of a logarithm have no
-    counterpart.
+    Unequal weights of choices, beta laws, normal laws of a logarithm, and `!=` on a
+    parameter that has a condition itself (ConfigSpace takes it for different while it is
+    inactive) have no counterpart.
 
     Raises:
         MissingExtraError: ConfigSpace is not installed.

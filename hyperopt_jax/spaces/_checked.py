@@ -42,9 +42,10 @@ def check_precision(space: PyTree) -> None:
     wanted = jnp.result_type(float)
     for leaf in layout(space).spaces:
         bound = getattr(entry_of(leaf), "lower_bound", None)
-        if bound is not None and bound.dtype != wanted:
+        dtype = getattr(bound, "dtype", np.dtype(int))
+        if jnp.issubdtype(dtype, jnp.floating) and dtype != wanted:
             raise SpaceError(
-                f"expected bounds of {wanted}, got {bound.dtype} in "
+                f"expected bounds of {wanted}, got {dtype} in "
                 f"{type(leaf).__name__}; make the space after jax_enable_x64 is set"
             )
 
