@@ -222,39 +222,48 @@ def _proposal(
     start = maximise.candidates(
         shift, batch.incumbent, box, optimizer.n_candidates, codec
     )
-    wanted, drawn = filled.y_max, None
-    if optimizer.n_greedy is not None:
-        asks = ~local & explore.asks_for_much(place, optimizer.n_greedy)
-        wanted = wanted + jnp.where(asks, explore.LARGE_IMPROVEMENT, 0.0)
-        drawn = ~local & explore.is_drawn(place, optimizer.n_greedy)
+    n_greedy, drawn = optimizer.n_greedy, None
+    if n_greedy is not None:
+        drawn = ~local & explore.is_drawn(place, n_greedy)
         # Before constraints move rows about: none may come from near the incumbent.
         start = jnp.where(drawn, maximise.net(shift, optimizer.n_candidates), start)
     start = _feasible(codec, start, key)
-    acquire = optimizer.acquisition.bound(
-        posterior,
-        codec.features(start),
-        posterior.mask & ~batch.seen.recorded,
-        wanted,
-        jax.random.fold_in(key, 1),
-    )
     taken = jnp.arange(filled.U.shape[0], dtype=jnp.int32) < batch.first_row + i
 
-    def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
-        value = acquire(codec.features(points))
-        return _unless_taken(codec, value, points, filled.U, taken)
+    def highest() -> Float[Array, " d"]:
+        acquire = optimizer.acquisition.bound(
+            posterior,
+            codec.features(start),
+            posterior.mask & ~batch.seen.recorded,
+            filled.y_max,
+            jax.random.fold_in(key, 1),
+        )
 
-    u = maximise.maximise(
-        score,
-        start,
-        box,
-        ~codec.is_discrete,
-        optimizer.n_restarts,
-        optimizer.n_lbfgs_steps,
-        codec,
-    )
-    if drawn is not None:
-        u = jnp.where(drawn, _any_of(codec, start, shift, filled.U, taken), u)
-    return u
+        def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
+            value = acquire(codec.features(points))
+            return _unless_taken(codec, value, points, filled.U, taken)
+
+        return maximise.maximise(
+            score,
+            start,
+            box,
+            ~codec.is_discrete,
+            optimizer.n_restarts,
+            optimizer.n_lbfgs_steps,
+            codec,
+        )
+
+    if n_greedy is None:
+        return highest()
+
+    def at_random() -> Float[Array, " d"]:
+        mean, std = posterior.mean_and_std(codec.features(start))
+        uniform = hashed_uniform(jax.random.fold_in(key, 2), mean.shape, mean.dtype)
+        order = explore.order(place, n_greedy, mean, std, filled.y_max, uniform)
+        order = _unless_taken(codec, order, start, filled.U, taken)
+        return start[jnp.argmax(order)]
+
+    return lax.cond(drawn, at_random, highest)
 
 
 def _believe(
@@ -377,18 +386,6 @@ def _feasible(
         points = maximise.enumerated(codec, points)
     points, found = codec.feasible(points, key)
     return jnp.where(found, points, jnp.nan) if codec.has_constraints else points
-
-
-def _any_of(
-    codec: Codec,
-    points: Float[Array, "m d"],
-    shift: Float[Array, " s"],
-    U: Float[Array, "n d"],
-    recorded: Bool[Array, " n"],
-) -> Float[Array, " d"]:
-    """One of the candidates at random."""
-    order = maximise.draw_order(shift, points.shape[0])
-    return points[jnp.argmax(_unless_taken(codec, order, points, U, recorded))]
 
 
 def _never_twice(

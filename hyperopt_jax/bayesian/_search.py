@@ -91,9 +91,9 @@ class BayesianSearch(Optimizer):
             everywhere follow. One trial at a time, each improvement begins anew; batches
             go by trial number. 0 searches everywhere.
         n_greedy: trials in a row, of those that search everywhere, that maximise the
-            acquisition as it is, >= 0; two that explore follow, one after an improvement
-            by a whole standard deviation of the results, one drawn at random. Begins
-            anew as `n_local` does. None never explores.
+            acquisition, >= 0; two that explore follow, drawn at random: one as often as
+            an improvement by a standard deviation of the results is expected there, one
+            whatever is expected. Begins anew as `n_local` does. None never explores.
         ranked: share of the results, from the worst, of which the surrogate sees the
             rank only, in [0, 1].
         maximize: whether higher results are better.

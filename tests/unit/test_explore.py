@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import chisquare, kstest, norm
 
 import hyperopt_jax as hj
+from hyperopt_jax.bayesian import _explore as explore
 
 KEY = jax.random.key(5)
 UNIT = {"x": hj.LinearSpace(0.0, 1.0)}
@@ -34,9 +35,29 @@ def test_greedy_trials_are_those_of_a_search_that_never_explores():
         assert jnp.array_equal(greedy, plain)
 
 
-def test_one_trial_is_after_a_large_improvement():
-    greedy, asking = (np.median(proposals(n, n_greedy=2)) for n in (5, 6))
-    assert abs(asking - 0.3) > abs(greedy - 0.3) + 0.02
+def test_weights_are_expected_improvements_by_a_standard_deviation():
+    mean, std = jnp.asarray([0.0, 0.5, -2.0, 0.0]), jnp.asarray([1.0, 0.5, 2.0, 1e-3])
+    uniform = jax.random.uniform(KEY, (20_000, 4), minval=1e-7)
+    z = (np.asarray(mean) - 0.2 - 1.0) / np.asarray(std)
+    improvement = np.asarray(std) * (norm.pdf(z) + z * norm.cdf(z))
+
+    def counts(place):
+        order = jax.vmap(lambda u: explore.order(place, 2, mean, std, 0.2, u))(uniform)
+        return np.bincount(np.argmax(order, axis=1), minlength=4)
+
+    weighted, even = counts(jnp.int32(6)), counts(jnp.int32(7))
+    expected = 20_000 * improvement / improvement.sum()
+    assert weighted[3] == 0
+    assert chisquare(weighted[:3], expected[:3] / expected[:3].sum() * 20_000)[1] > 1e-3
+    assert chisquare(even).pvalue > 1e-3
+
+
+def test_one_trial_is_drawn_where_much_is_expected():
+    greedy, drawn = (np.asarray(proposals(n, n_greedy=2)) for n in (5, 6))
+    assert np.abs(drawn - 0.3).mean() > np.abs(greedy - 0.3).mean() + 0.02
+    # Nothing more is expected among the trials that there are.
+    assert np.mean((drawn > 0.2) & (drawn < 0.32)) < 0.06
+    assert len(np.unique(drawn)) > 300
 
 
 def test_one_trial_is_drawn_at_random():
