@@ -29,6 +29,9 @@ _NOT_TRACEABLE = (
     jax.errors.NonConcreteBooleanIndexError,
 )
 
+# What a random key is called where it comes second, which is the wrong place.
+_NAMES_OF_KEYS = {"key", "rng", "rng_key", "prng_key"}
+
 # Operations of objectives that may take long.
 _LASTING = {
     "scan",
@@ -68,6 +71,12 @@ def check_objective(func: Any) -> None:
         raise ObjectiveError(
             f"expected the objective to have the signature fn(key, config), got "
             f"{name} with {positional} positional parameter(s); add the key, used or not"
+        )
+    first, second = [*signature.parameters, "", ""][:2]
+    if second in _NAMES_OF_KEYS and first not in _NAMES_OF_KEYS:
+        raise ObjectiveError(
+            f"expected the objective to have the signature fn(key, config), got "
+            f"{name}{signature}, whose key comes second; let the key come first"
         )
     try:
         signature.bind(None, None)
@@ -155,11 +164,11 @@ def as_results(outputs: Any, q: int) -> Float[Array, " q"]:
     try:
         array = outputs if isinstance(outputs, jax.Array) else np.asarray(outputs)
     except ValueError:  # a ragged list
-        array = np.asarray(None)
-    if array.shape != (q,):
+        array = None
+    if array is None or array.shape != (q,):
+        got = repr(outputs) if array is None or outputs is None else array.shape
         raise ObjectiveError(
-            f"expected the evaluator to return results of shape ({q},), got "
-            f"{array.shape}"
+            f"expected the evaluator to return results of shape ({q},), got {got}"
         )
     _check_real(array.dtype)
     return jnp.asarray(array).astype(jnp.result_type(float))

@@ -53,6 +53,11 @@ def check_precision(space: PyTree) -> None:
 def check_one_space(space: PyTree) -> None:
     """Raises `SpaceError` unless `space` is a pytree of spaces, and no stack of them."""
     check_leaves(space)
+    check_no_stack(space)
+
+
+def check_no_stack(space: PyTree) -> None:
+    """Raises `SpaceError` for a stack of spaces, outside of `vmap`."""
     if is_stack(space):
         raise SpaceError(
             "expected one space, got a stack of spaces whose bounds have an axis more; use "
@@ -63,10 +68,11 @@ def check_one_space(space: PyTree) -> None:
 def check_space(space: PyTree) -> None:
     """Raises `SpaceError` unless `space` can be searched.
 
-    It must be a pytree of spaces, with something to search among them. Where it has hard
-    constraints, a million points are sampled until one satisfies them.
+    It must be a pytree of spaces and no stack of them, with something to search among
+    them. Where it has hard constraints, a million points are sampled until one satisfies
+    them.
     """
-    check_leaves(space)
+    check_one_space(space)
     flat = layout(space)
     if not any(map(is_searched, flat.spaces)):
         raise SpaceError(

@@ -14,6 +14,7 @@ from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import CompositeSpace, Space
+from hyperopt_jax.spaces._checked import check_no_stack
 from hyperopt_jax.spaces._fixed import FixedSpace
 from hyperopt_jax.spaces._layout import full_layout, is_node
 from hyperopt_jax.spaces._tables import columns_as_params, is_conditional
@@ -30,7 +31,7 @@ def size(space: PyTree) -> float:
     a constraint do not count (they are counted one by one: at most ten million).
 
     Raises:
-        SpaceError: something else than a space among the leaves.
+        SpaceError: something else than a space among the leaves, or a stack of spaces.
     """
     nodes = jax.tree.leaves(space, is_leaf=is_node)
     for node in nodes:
@@ -43,6 +44,7 @@ def size(space: PyTree) -> float:
 
 
 def _n_values(leaf: Space) -> float:
+    check_no_stack(leaf)
     # Counts pass what float32 holds exactly long before they pass what can be counted.
     # And they are numbers of the host, also inside somebody's program.
     if not is_concrete(leaf):

@@ -12,6 +12,7 @@ from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import Space
+from hyperopt_jax.spaces._checked import check_one_space
 from hyperopt_jax.spaces._codec import Codec
 from hyperopt_jax.spaces._layout import layout
 from hyperopt_jax.spaces._operations import contains, names
@@ -58,6 +59,7 @@ def encode_choices(space: PyTree, configurations: Any) -> PyTree:
             itself is a list.
 
     Raises:
+        SpaceError: a stack of spaces.
         ParamsError: an object that is no choice, an active parameter without a value, or
             one that the space does not have.
 
@@ -67,6 +69,7 @@ def encode_choices(space: PyTree, configurations: Any) -> PyTree:
     # {"act": [1, 0], "lr": [0.01, 0.1]}
     ```
     """
+    check_one_space(space)
     if not is_concrete(configurations):
         raise ParamsError(
             "expected concrete values for encode_choices, got traced ones"

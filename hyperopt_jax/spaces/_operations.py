@@ -44,7 +44,6 @@ def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
     spaces.sample({"lr": LogSpace(1e-5, 1e-1)}, jax.random.key(0), 1000)
     ```
     """
-    check_one_space(space)
     check_space(space)
     check_key(key)
     return unravel(space, _sample(space, key, check_int("n", n, 1)))
@@ -60,8 +59,10 @@ def encode(space: PyTree, params: PyTree) -> Float[Array, "n d"]:
     """Where configurations lie in the unit cube, one row each.
 
     Raises:
+        SpaceError: a stack of spaces.
         ParamsError: params of another space.
     """
+    check_one_space(space)
     return _encode(space, ravel(space, params))
 
 
@@ -74,9 +75,11 @@ def decode(space: PyTree, U: Float[Array, "n d"]) -> PyTree:
     """The configurations at the rows of `U` in the unit cube; leaves (n, ...).
 
     Raises:
+        SpaceError: a stack of spaces.
         ParamsError: no numbers, or a table of another width than the space has
             coordinates.
     """
+    check_one_space(space)
     n_coordinates = sum(layout(space).widths("places"))
     U = as_array(U, "a table of numbers to decode").astype(jnp.result_type(float))
     if U.ndim != 2 or U.shape[1] != n_coordinates:
@@ -105,6 +108,7 @@ def active(space: PyTree, params: PyTree) -> PyTree:
     active(space, params)  # {"a": False, "b": True, "choice": True}
     ```
     """
+    check_one_space(space)
     leaves = _active(space, ravel(space, params))
     if not _is_batched(space, params):
         leaves = [leaf[0] for leaf in leaves]
@@ -134,8 +138,10 @@ def contains(space: PyTree, params: PyTree) -> Bool[Array, " n"]:
     search works.
 
     Raises:
+        SpaceError: a stack of spaces.
         ParamsError: params of another structure.
     """
+    check_one_space(space)
     return _contains(space, ravel(space, params))
 
 
@@ -293,6 +299,7 @@ def decode_choices(space: PyTree, params: PyTree) -> Any:
             list of dicts).
 
     Raises:
+        SpaceError: a stack of spaces.
         ParamsError: params of another space, or traced ones.
 
     ```python
@@ -301,6 +308,7 @@ def decode_choices(space: PyTree, params: PyTree) -> Any:
     # {"act": "tanh", "lr": 0.25}
     ```
     """
+    check_one_space(space)
     if not is_concrete(params):
         raise ParamsError(
             "expected concrete params for decode_choices, got traced ones; inside a "

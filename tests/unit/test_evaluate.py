@@ -176,8 +176,8 @@ class TestVectorised:
         (np.asarray([1 + 2j]), "complex128"),
         (jnp.asarray([True]), "bool"),
         (np.asarray(["good"]), "U4"),
-        ([[1.0], [1.0, 2.0]], r"got \(\)"),
-        (None, r"got \(\)"),
+        ([[1.0], [1.0, 2.0]], r"got \[\[1.0\], \[1.0, 2.0\]\]"),
+        (None, "got None"),
         (jnp.zeros(2), r"\(1,\), got \(2,\)"),
     ],
 )
@@ -300,6 +300,13 @@ class TestCheckObjective:
     def test_too_few_positional_parameters(self, objective, count):
         shown = rf"fn\(key, config\), got .* {count} positional"
         with pytest.raises(ObjectiveError, match=shown):
+            check_objective(objective)
+
+    @pytest.mark.parametrize(
+        "objective", [lambda params, key: 0.0, lambda config, rng: 0.0]
+    )
+    def test_the_key_comes_first(self, objective):
+        with pytest.raises(ObjectiveError, match="key comes second; let the key come"):
             check_objective(objective)
 
     @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperopt_jax import spaces
+from hyperopt_jax import RandomSearch, spaces
 from hyperopt_jax.errors import ParamsError, SettingError, SpaceError
 from hyperopt_jax.spaces import (
     BooleanSpace,
@@ -465,7 +465,20 @@ def test_described_and_counted_inside_a_program():
 def test_a_stack_of_spaces_is_for_vmap():
     lows, highs = jnp.asarray([0.0, 10.0]), jnp.asarray([1.0, 20.0])
     stack = {"x": jax.vmap(LinearSpace)(lows, highs)}
-    for use in (lambda: spaces.sample(stack, KEY, 4), lambda: spaces.describe(stack)):
+    one = {"x": jnp.asarray([0.5, 15.0])}
+    uses = {
+        "sample": lambda: spaces.sample(stack, KEY, 4),
+        "describe": lambda: spaces.describe(stack),
+        "size": lambda: spaces.size(stack),
+        "encode": lambda: spaces.encode(stack, one),
+        "decode": lambda: spaces.decode(stack, jnp.zeros((2, 1))),
+        "contains": lambda: spaces.contains(stack, one),
+        "active": lambda: spaces.active(stack, one),
+        "decode_choices": lambda: spaces.decode_choices(stack, one),
+        "encode_choices": lambda: spaces.encode_choices(stack, [{"x": 0.5}]),
+        "init": lambda: RandomSearch.init(stack),
+    }
+    for use in uses.values():
         with pytest.raises(SpaceError, match=r"got a stack of spaces.*use jax\.vmap"):
             use()
     x = jax.vmap(lambda space: spaces.sample(space, KEY, 4))(stack)["x"]
