@@ -76,3 +76,23 @@ class Direction(Space):
     @property
     def neutral_feature(self):
         return 0.0
+
+
+class Between(Space):
+    """The numbers between two of Python's own, kept as they came."""
+
+    low: float
+    high: float
+
+    @property
+    def dtype(self):
+        return jnp.result_type(float)
+
+    def decode(self, u):
+        return self.low + u * (self.high - self.low)
+
+    def encode(self, value):
+        return (value - self.low) / (self.high - self.low)
+
+    def transform(self, value):
+        return jnp.asarray(value).astype(self.dtype)

@@ -54,7 +54,7 @@ class Codec(eqx.Module):
     def __init__(self, space: PyTree):
         flat = layout(space)
         groups: dict[Any, list[int]] = {}
-        bare = [leaf.space.bare for leaf in flat.leaves]
+        bare = [jax.tree.map(_as_array, leaf.space.bare) for leaf in flat.leaves]
         for i, leaf in enumerate(bare):
             if is_searched(leaf):
                 arrays, structure = jax.tree.flatten(leaf)
@@ -402,6 +402,11 @@ class Codec(eqx.Module):
         leaves = [leaf for columns in self.columns for leaf in columns]
         order = np.argsort(self._of_leaves(leaves, table))
         return jnp.concatenate(parts, axis=-1)[..., order]
+
+
+def _as_array(field: Any) -> Any:
+    """A field of a space as an array: kinds that users write may hold Python's numbers."""
+    return field if eqx.is_array(field) else jnp.asarray(field)
 
 
 def _encode_inside(space: Space, value: Float[Array, "..."]) -> Float[Array, "..."]:

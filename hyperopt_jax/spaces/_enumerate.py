@@ -37,10 +37,12 @@ def size(space: PyTree) -> float:
     for node in nodes:
         if not is_node(node):
             raise SpaceError(f"expected a pytree of spaces, got {node!r} in it")
-    return math.prod(
+    counts = [
         node.n_points(size) if isinstance(node, CompositeSpace) else _n_values(node)
         for node in nodes
-    )
+    ]
+    # Nothing at all, also beside an interval.
+    return math.prod(counts) if all(counts) else 0.0
 
 
 def _n_values(leaf: Space) -> float:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from hyperopt_jax import BayesianSearch, Space
+from hyperopt_jax import BayesianSearch, Space, spaces
 from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces import (
     BooleanSpace,
@@ -42,6 +42,7 @@ from hyperopt_jax.spaces import (
     to_json,
     unravel,
 )
+from tests.user_kinds import Between
 
 searched = settings(max_examples=25, deadline=None, derandomize=True)
 N = 20_000
@@ -600,3 +601,15 @@ def test_a_finite_kind_of_equal_parts_needs_no_nth():
         state, jax.random.key(0), lambda key, p: -p["n"].astype(float)
     )
     assert sorted(params["n"].ravel().tolist()) == [0, 2, 4]
+
+
+def test_a_kind_may_hold_numbers_of_python():
+    space = {"x": Between(0.0, 1.0), "y": Between(2.0, 3.0), "n": QLinearSpace(1, 3)}
+    state, search = BayesianSearch.tuned(space, n_max=8, n_parallel=2)
+    state, (params, _) = search.optimize_scan(
+        state, jax.random.key(0), lambda key, p: -jnp.abs(p["x"] - p["y"] + 1.5)
+    )
+    assert ((params["y"] >= 2.0) & (params["y"] <= 3.0)).all()
+    assert len(np.unique(np.asarray(params["x"]))) == 8
+    assert search.best_result(state) > -0.5
+    assert spaces.decode_choices(space, search.best_params(state))["n"] in (1, 2, 3)

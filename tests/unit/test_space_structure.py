@@ -633,7 +633,8 @@ class TestEnumeration:
         # The filler of b is the middle of its range, 2.
         assert found == [(0, 2), (1, 0), (1, 1), (2, 0)]
         assert size(kept) == 4
-        assert size(ConstrainedSpace(QLinearSpace(0, 3), lambda p: p > 5)) == 0
+        nothing = ConstrainedSpace(QLinearSpace(0, 3), lambda p: p > 5)
+        assert size(nothing) == size({"x": nothing, "y": LinearSpace(0.0, 1.0)}) == 0
 
     def test_a_branch_without_a_feasible_point(self):
         never = ConstrainedSpace({"x": QLinearSpace(1, 3)}, lambda p: p["x"] > 5)
