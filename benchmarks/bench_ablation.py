@@ -66,6 +66,7 @@ def variants():
 
     halves = {"d/2": lambda d: d // 2, "d": lambda d: d, "2d": lambda d: 2 * d}
     vary("n_local", **numbers(0, 1, 2), **halves)
+    vary("n_greedy", never=None, **numbers(1, 2, 4))
     vary("n_candidates", **numbers(128, 512, 2048))
     vary("n_restarts", **numbers(1, 4, 8))
     vary("n_lbfgs_steps", **numbers(6, 12, 24))
@@ -112,6 +113,7 @@ def variants():
     constant("bayesian._region", "FADING", 0.25, 1)
     constant("bayesian._region", "MAX_CYCLES", 1, 6)
     constant("bayesian._region", "MAX_NOISE_VARIANCE", 1e-4, 1e-1, 1e9)
+    constant("bayesian._explore", "LARGE_IMPROVEMENT", 0, 0.3, 3)
     constant("gp._taylor", "RADIUS", 10, 200)
     constant("gp._taylor", "STEEPNESS", 0.004, 0.4)
     constant("gp._taylor", "EVIDENCE", 0, 1, 1e9)
