@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from _estimators import LARGEST_FOREST, PROBLEMS
 
-# Which grid holds each hyperparameter, in the order of its axes; C and gamma by their
-# decimal logarithm.
+# The axes of each grid; C and gamma by their decimal logarithms.
 GRIDS = {
     "forest": {
         "trees": [5, 7, 10, 14, 20, 28, 40, 57, 80, 100],
@@ -96,8 +95,9 @@ class Tabulated:
         """The loss among the points of a grid."""
         places = []
         for name, axis in GRIDS[grid].items():
-            ends = axis if isinstance(axis[0], int | float) else range(len(axis))
-            known = jnp.asarray(np.asarray(ends, float), float)
+            # A choice is its index.
+            numbers = range(len(axis)) if isinstance(axis[0], str) else axis
+            known = jnp.asarray(np.asarray(numbers, float), float)
             steps = jnp.arange(len(axis), dtype=known.dtype)
             places.append(jnp.interp(own[name].astype(known.dtype), known, steps)[None])
         table = jnp.asarray(self.tables[grid], float)
