@@ -60,9 +60,11 @@ def variants():
     def numbers(*values):
         return {f"{value:g}": value for value in values}
 
-    def constant(module, name, *values):
+    def constant(module, name, *values, against=BASELINE, also=()):
         for value in values:
-            rows[f"{name}={value:g}"] = Variant(constants=((module, name, value),))
+            rows[f"{name}={value:g}"] = Variant(
+                lambda d: dict(also), ((module, name, value),), against
+            )
 
     halves = {"d/2": lambda d: d // 2, "d": lambda d: d, "2d": lambda d: 2 * d}
     vary("n_local", **numbers(0, 1, 2), **halves)
@@ -113,7 +115,13 @@ def variants():
     constant("bayesian._region", "FADING", 0.25, 1)
     constant("bayesian._region", "MAX_CYCLES", 1, 6)
     constant("bayesian._region", "MAX_NOISE_VARIANCE", 1e-4, 1e-1, 1e9)
-    constant("bayesian._explore", "LARGE_IMPROVEMENT", 0, 0.3, 3)
+    constant(
+        "bayesian._explore",
+        "LARGE_IMPROVEMENT",
+        *(0, 0.3, 3),
+        against="n_greedy=2",
+        also={"n_greedy": 2},
+    )
     constant("gp._taylor", "RADIUS", 10, 200)
     constant("gp._taylor", "STEEPNESS", 0.004, 0.4)
     constant("gp._taylor", "EVIDENCE", 0, 1, 1e9)

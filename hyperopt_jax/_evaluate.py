@@ -61,18 +61,17 @@ def check_objective(func: Any) -> None:
         )
         return
     name = getattr(func, "__name__", repr(func))
-    kinds = [p.kind for p in signature.parameters.values()]
-    positional = sum(
-        k
-        in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        for k in kinds
-    )
-    if positional < 2 and inspect.Parameter.VAR_POSITIONAL not in kinds:
+    parameters = signature.parameters.values()
+    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    positional = [p.name for p in parameters if p.kind in kinds]
+    takes_any = any(p.kind == inspect.Parameter.VAR_POSITIONAL for p in parameters)
+    if len(positional) < 2 and not takes_any:
         raise ObjectiveError(
             f"expected the objective to have the signature fn(key, config), got "
-            f"{name} with {positional} positional parameter(s); add the key, used or not"
+            f"{name} with {len(positional)} positional parameter(s); add the key, used "
+            f"or not"
         )
-    first, second = [*signature.parameters, "", ""][:2]
+    first, second = [*positional, "", ""][:2]
     if second in _NAMES_OF_KEYS and first not in _NAMES_OF_KEYS:
         raise ObjectiveError(
             f"expected the objective to have the signature fn(key, config), got "

@@ -442,6 +442,18 @@ def test_callbacks_see_every_batch_and_can_stop(row):
         search.optimize(state, KEY, zoo.loss, 1, callback=broken)
 
 
+def test_callbacks_of_a_search_that_minimises_see_the_least_result():
+    space = zoo.mixed_space()
+    state, search = hj.RandomSearch.init(space, n_parallel=2, maximize=False)
+    seen = []
+    _, (params, results) = search.optimize(
+        state, KEY, zoo.loss, 3, callback=lambda event: seen.append(event)
+    )
+    assert seen[-1].best_result == min(float(r.min()) for r in results)
+    best, _ = hj.best_trial(params, results, maximize=False)
+    assert_equal(best, seen[-1].best_params)
+
+
 @rows
 def test_python_objectives_run_trial_by_trial(row):
     calls = []

@@ -275,6 +275,7 @@ class TestCheckObjective:
         [
             total,
             lambda *args: 0.0,
+            lambda *args, key=None: 0.0,
             lambda key, params, extra=1: 0.0,
             lambda key, *rest: 0.0,
             Callable(),
