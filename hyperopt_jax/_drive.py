@@ -26,7 +26,14 @@ from hyperopt_jax._evaluate import (
 )
 from hyperopt_jax._progress import report_from_loop
 from hyperopt_jax._quick_compile import can_compile_quickly, compiled_quickly
-from hyperopt_jax.spaces import is_constrained, is_lost, n_columns, ravel, unravel
+from hyperopt_jax.spaces import (
+    codec_of,
+    is_constrained,
+    is_lost,
+    n_columns,
+    ravel,
+    unravel,
+)
 
 if TYPE_CHECKING:
     from hyperopt_jax.base import Optimizer, OptimizerState
@@ -89,7 +96,7 @@ def step(
     if is_constrained(state.space):
         # Where the search found no feasible point, whatever the objective says of none.
         X = ravel(state.space, params, lost_too=True)
-        results = jnp.where(is_lost(state.space, X), jnp.nan, results)
+        results = jnp.where(is_lost(codec_of(state.space), X), jnp.nan, results)
     state = optimizer.update_state(state, keys.tell, results, params)
     return _apart(state), params, results
 

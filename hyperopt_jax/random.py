@@ -2,7 +2,6 @@
 
 from typing import Any, Self
 
-import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from hyperopt_jax._checks import (
@@ -13,7 +12,7 @@ from hyperopt_jax._checks import (
     int_setting,
 )
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
-from hyperopt_jax.spaces import Codec, check_space, is_stack, ravel, unravel
+from hyperopt_jax.spaces import check_space, codec_of, draw, is_stack, ravel, unravel
 
 
 class RandomSearchState(OptimizerState):
@@ -67,7 +66,7 @@ class RandomSearch(Optimizer):
         """
         _check(self, state)
         check_key(key)
-        return unravel(state.space, _sample(self, state, key))
+        return unravel(state.space, draw(codec_of(state.space), key, self.n_parallel))
 
     def update_state(
         self,
@@ -89,11 +88,3 @@ class RandomSearch(Optimizer):
 def _check(optimizer: RandomSearch, state: Any) -> None:
     check_state(optimizer, state, RandomSearchState)
     check_one_study(is_stack(state.space))
-
-
-@eqx.filter_jit
-def _sample(
-    optimizer: RandomSearch, state: RandomSearchState, key: PRNGKeyArray
-) -> Float[Array, "q d"]:
-    codec = Codec(state.space)
-    return codec.decode_found(*codec.sample(key, optimizer.n_parallel))

@@ -30,7 +30,7 @@ from hyperopt_jax.gp import (
     noise_shows,
 )
 from hyperopt_jax.history import losses
-from hyperopt_jax.spaces import Codec
+from hyperopt_jax.spaces import Codec, codec_of
 
 if TYPE_CHECKING:
     from hyperopt_jax.bayesian._search import BayesianSearch
@@ -53,7 +53,7 @@ def propose(
     pending: Float[Array, "p c"] | None = None,
 ) -> Float[Array, "q c"]:
     """The next batch as a table of values, while the trials `pending` still run."""
-    codec, trials = Codec(state.space), state.trials
+    codec, trials = codec_of(state.space), state.trials
     n_pending = 0 if pending is None else pending.shape[0]
     pad = (0, optimizer.n_parallel - 1 + n_pending)
     slots = _Slots(

@@ -18,7 +18,7 @@ from hyperopt_jax.bayesian._subset import modelled
 from hyperopt_jax.bayesian._targets import Targets, targets_of
 from hyperopt_jax.gp import Posterior, condition
 from hyperopt_jax.history import best_row, losses
-from hyperopt_jax.spaces import Codec
+from hyperopt_jax.spaces import codec_of
 
 if TYPE_CHECKING:
     from hyperopt_jax.bayesian._search import BayesianSearch
@@ -28,7 +28,7 @@ def surrogate(
     optimizer: "BayesianSearch", state: BayesianSearchState
 ) -> tuple[Posterior, Targets]:
     """The Gaussian process given the successful trials, and its targets."""
-    codec, trials = Codec(state.space), state.trials
+    codec, trials = codec_of(state.space), state.trials
     targets = targets_of(trials, optimizer.maximize, optimizer.ranked)
     U, t, ok = in_cube(codec, trials), targets.t, trials.succeeded
     subset = modelled(U, t, ok, best_row(trials, optimizer.maximize))
@@ -84,7 +84,7 @@ def recommended_row(
     the one with the best result.
     """
     posterior, _ = surrogate(optimizer, state)
-    codec, trials = Codec(state.space), state.trials
+    codec, trials = codec_of(state.space), state.trials
     mean, _ = posterior.mean_and_std(codec.features(in_cube(codec, trials)))
     mean = jnp.where(trials.succeeded, mean, -jnp.inf)
     is_best = mean >= jnp.max(mean) - jnp.sqrt(posterior.nugget)
@@ -94,7 +94,7 @@ def recommended_row(
 def _features(
     state: BayesianSearchState, X: Float[Array, "m c"]
 ) -> Float[Array, "m p"]:
-    codec = Codec(state.space)
+    codec = codec_of(state.space)
     return codec.features(codec.snap(points_in_cube(codec, X)))
 
 

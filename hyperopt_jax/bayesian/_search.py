@@ -44,6 +44,7 @@ from hyperopt_jax.spaces import (
     as_table,
     check_precision,
     check_space,
+    codec_of,
     has_discrete,
     is_conditional,
     n_columns,
@@ -275,7 +276,9 @@ class BayesianSearch(Optimizer):
         running = None if pending is None else ravel(state.space, pending)
         n_more = self.n_parallel + (0 if running is None else running.shape[0])
         size = _size_for(state, n_more)
-        return unravel(state.space, _compiled.propose(self, state, key, size, running))
+        return unravel(
+            state.space, _compiled.propose(self, _gathered(state), key, size, running)
+        )
 
     def update_state(
         self,
@@ -305,7 +308,7 @@ class BayesianSearch(Optimizer):
         results = check_results(results, X.shape[0])
         _warn_of_values_outside(state, X)
         size = _size_for(state, X.shape[0])
-        told = _compiled.tell(self, state, results, X, size)
+        told = _compiled.tell(self, _gathered(state), results, X, size)
         return _in_space(told, state.space)
 
     def best_result(self, state: BayesianSearchState) -> Float[Array, ""]:
@@ -338,7 +341,7 @@ class BayesianSearch(Optimizer):
         """
         check_state(self, state, BayesianSearchState)
         _check_any_trial(state)
-        values = _compiled.recommended(self, state, _size_for(state, 0))
+        values = _compiled.recommended(self, _gathered(state), _size_for(state, 0))
         return unravel(state.space, values)
 
     def posterior(
@@ -369,7 +372,7 @@ class BayesianSearch(Optimizer):
         """
         check_state(self, state, BayesianSearchState)
         X = ravel(state.space, params)
-        return _compiled.mean_and_std(self, state, X, _size_for(state, 0))
+        return _compiled.mean_and_std(self, _gathered(state), X, _size_for(state, 0))
 
     def sample_posterior(
         self,
@@ -398,7 +401,9 @@ class BayesianSearch(Optimizer):
         X = ravel(state.space, params)
         if X.shape[0] == 0:
             return jnp.zeros((n_samples, 0), X.dtype)
-        return _compiled.draws(self, state, key, X, n_samples, _size_for(state, 0))
+        return _compiled.draws(
+            self, _gathered(state), key, X, n_samples, _size_for(state, 0)
+        )
 
     def n_told(self, state: BayesianSearchState) -> Int[Array, ""] | int:
         check_state(self, state, BayesianSearchState)
@@ -441,8 +446,13 @@ def _n_local(d: int, discrete: bool, conditional: bool) -> int:
     return 0 if conditional else MIXED_LOCAL
 
 
+def _gathered(state: BayesianSearchState) -> BayesianSearchState:
+    """`state` as programs take it, with the codec of its space in the space's place."""
+    return _in_space(state, codec_of(state.space))
+
+
 def _in_space(told: BayesianSearchState, space: PyTree) -> BayesianSearchState:
-    """`told` with the `space` that the program left out.
+    """`told` with another `space`.
 
     Put together as JAX does it: `replace` goes through the constructor, which takes
     longer than telling did.

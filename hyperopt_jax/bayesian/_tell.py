@@ -19,7 +19,7 @@ from hyperopt_jax.bayesian._state import (
 from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.errors import Status
 from hyperopt_jax.gp import Hyperparameters, fit
-from hyperopt_jax.spaces import Codec
+from hyperopt_jax.spaces import Codec, codec_of
 
 if TYPE_CHECKING:
     from hyperopt_jax.bayesian._search import BayesianSearch
@@ -38,7 +38,7 @@ def tell(
     X: Float[Array, "q d"],
 ) -> BayesianSearchState:
     """The state with a batch added and the hyperparameters tuned."""
-    codec, lost = Codec(state.space), None
+    codec, lost = codec_of(state.space), None
     if codec.has_constraints:
         # Whatever an objective says of what is no point.
         lost = codec.is_lost(X)
@@ -85,7 +85,7 @@ def _tuned_hyper(
     rows, in_use = _fit_rows(trials)
     ok = trials.succeeded
     t = jnp.where(ok, targets_of(trials, optimizer.maximize, optimizer.ranked).t, 0.0)
-    codec = Codec(state.space)
+    codec = codec_of(state.space)
     return fit(
         kernel_for(optimizer.kernel, codec),
         state.hyper,

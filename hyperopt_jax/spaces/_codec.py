@@ -12,6 +12,7 @@ flattens their pytree:
 For spaces of numbers alone the three have a column a parameter, and features are places.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -22,12 +23,14 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from hyperopt_jax._checks import is_concrete
 from hyperopt_jax._numerics import hashed_uniform
 from hyperopt_jax.spaces import _feasible
 from hyperopt_jax.spaces._activity import Activity
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._bounds import ends_of
 from hyperopt_jax.spaces._layout import (
+    Nodes,
     Rule,
     columns_of,
     is_searched,
@@ -54,14 +57,21 @@ class Codec(eqx.Module):
     def __init__(self, space: PyTree):
         flat = layout(space)
         groups: dict[Any, list[int]] = {}
-        bare = [jax.tree.map(_as_array, leaf.space.bare) for leaf in flat.leaves]
+        bare = [leaf.space.bare for leaf in flat.leaves]
+        # On the host where that is possible: of a thousand numbers that are put together
+        # in a program, each is code of its own.
+        xp = np if is_concrete(bare) else jnp
+        bare = [jax.tree.map(functools.partial(_as_array, xp), leaf) for leaf in bare]
         for i, leaf in enumerate(bare):
             if is_searched(leaf):
                 arrays, structure = jax.tree.flatten(leaf)
                 alike = structure, tuple((a.shape, str(a.dtype)) for a in arrays)
                 groups.setdefault(alike, []).append(i)
         self.columns = tuple(tuple(group) for group in groups.values())
-        self.kinds = tuple(_stack([bare[i] for i in group]) for group in self.columns)
+        self.kinds = tuple(
+            jax.tree.map(lambda *fields: xp.stack(fields), *(bare[i] for i in group))
+            for group in self.columns
+        )
         tables = "values", "places", "features", "index"
         self.widths = _Frozen({t: tuple(width(s, t) for s in bare) for t in tables})
         self.scopes = tuple(leaf.scopes for leaf in flat.leaves)
@@ -404,9 +414,26 @@ class Codec(eqx.Module):
         return jnp.concatenate(parts, axis=-1)[..., order]
 
 
-def _as_array(field: Any) -> Any:
+def codec_of(space: PyTree) -> Codec:
+    """The codec of `space`, which may be one; remembered where the space is concrete.
+
+    Programs take it in the place of the space: a few arrays, whatever the number of
+    parameters, and the same ones for all spaces that differ in names alone.
+    """
+    if isinstance(space, Codec):
+        return space
+    return _remembered(Nodes(space), _float()) if is_concrete(space) else Codec(space)
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered(nodes: Nodes, precision: Any) -> Codec:
+    """The codec in the `precision` that JAX has now."""
+    return Codec(nodes.space)
+
+
+def _as_array(xp: Any, field: Any) -> Any:
     """A field of a space as an array: kinds that users write may hold Python's numbers."""
-    return field if eqx.is_array(field) else jnp.asarray(field)
+    return xp.asarray(field, jnp.result_type(field))
 
 
 def _encode_inside(space: Space, value: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -419,11 +446,6 @@ def _shape_in(kind: Space, table: str) -> tuple[int, ...]:
     if table == "index":
         return ()
     return kind.shape if table == "values" else kind.cube_shape
-
-
-def _stack(spaces: list[Space]) -> Space:
-    """Spaces of one kind as one space whose array leaves have a leading axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *spaces)
 
 
 def _float() -> jnp.dtype:

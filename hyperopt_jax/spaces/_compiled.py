@@ -3,9 +3,11 @@
 Step by step it would be dozens of small ones, which take seconds to compile.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from hyperopt_jax.spaces import _feasible
 from hyperopt_jax.spaces._codec import Codec
@@ -17,30 +19,48 @@ on_the_host = jax.core.eval_context
 
 
 @eqx.filter_jit
-def active(space: PyTree, X: Float[Array, "n c"]) -> Bool[Array, "n c"]:
+def draw(codec: Codec, key: PRNGKeyArray, n: int) -> Float[Array, "n c"]:
+    """`n` independent configurations."""
+    return codec.decode_found(*codec.sample(key, n))
+
+
+@eqx.filter_jit
+def encode(codec: Codec, X: Float[Array, "n c"]) -> Float[Array, "n d"]:
+    """Where the values of each row lie in the unit cube."""
+    return codec.encode(X)
+
+
+@eqx.filter_jit
+def decode(codec: Codec, U: Float[Array, "n d"]) -> Float[Array, "n c"]:
+    """The values at each row of the unit cube."""
+    return codec.decode(codec.snap(U))
+
+
+@eqx.filter_jit
+def active(codec: Codec, X: Float[Any, "n c"]) -> Bool[Array, "n c"]:
     """Which values of each row are active."""
-    return Codec(space).active(X)
+    return codec.active(X)
 
 
 @eqx.filter_jit
-def active_scopes(space: PyTree, X: Float[Array, "n c"]) -> Bool[Array, "n s"]:
+def active_scopes(codec: Codec, X: Float[Array, "n c"]) -> Bool[Array, "n s"]:
     """In which rows the parts with each scope are active."""
-    return Codec(space).active_scopes(X)
+    return codec.active_scopes(X)
 
 
 @eqx.filter_jit
-def filler(space: PyTree) -> Float[Array, "1 c"]:
+def filler(codec: Codec) -> Float[Array, "1 c"]:
     """The values that parameters carry while they are inactive."""
-    return Codec(space).filler()
+    return codec.filler()
 
 
 @eqx.filter_jit
-def is_lost(space: PyTree, X: Float[Array, "n c"]) -> Bool[Array, " n"]:
+def is_lost(codec: Codec, X: Float[Any, "n c"]) -> Bool[Array, " n"]:
     """Which rows were proposed because no feasible point was found."""
-    return Codec(space).is_lost(X)
+    return codec.is_lost(X)
 
 
 @eqx.filter_jit
-def probe(space: PyTree) -> Bool[Array, ""]:
+def probe(codec: Codec) -> Bool[Array, ""]:
     """Whether there is a feasible point among as many as a search would look at."""
-    return _feasible.probe(Codec(space))
+    return _feasible.probe(codec)

@@ -15,6 +15,7 @@ from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import CompositeSpace, Space
 from hyperopt_jax.spaces._checked import check_no_stack
+from hyperopt_jax.spaces._codec import codec_of
 from hyperopt_jax.spaces._fixed import FixedSpace
 from hyperopt_jax.spaces._layout import full_layout, is_node
 from hyperopt_jax.spaces._tables import columns_as_params, is_conditional
@@ -110,8 +111,9 @@ def filled(node: PyTree, columns: Columns) -> Columns:
     X = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
     X = X.astype(jnp.result_type(float))
     with _compiled.on_the_host():
-        active = np.asarray(_compiled.active(node, jnp.asarray(X)))
-        filler = np.asarray(_compiled.filler(node))[0]
+        codec = codec_of(node)
+        active = np.asarray(_compiled.active(codec, X))
+        filler = np.asarray(_compiled.filler(codec))[0]
     return [
         np.where(active[:, i], column, np.asarray(filler[i], column.dtype))
         for i, column in enumerate(columns)

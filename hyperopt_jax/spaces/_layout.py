@@ -6,6 +6,7 @@ whatever the nesting.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -184,6 +185,32 @@ def full_layout(space: PyTree) -> Layout:
 def is_node(node: Any) -> bool:
     """Whether `node` is a leaf or a composite node of a search space."""
     return isinstance(node, (Space, CompositeSpace))
+
+
+class Nodes:
+    """A space as the key of what is remembered of it.
+
+    Equal to one of the same structure with the very same nodes, which never change.
+    """
+
+    def __init__(self, space: PyTree):
+        self._structure: Any
+        self._nodes, self._structure = jax.tree.flatten(space, is_leaf=is_node)
+
+    @property
+    def space(self) -> PyTree:
+        """The space itself."""
+        return jax.tree.unflatten(self._structure, self._nodes)
+
+    def __hash__(self) -> int:
+        return hash((self._structure, *map(id, self._nodes)))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Nodes)
+            and self._structure == other._structure
+            and all(map(operator.is_, self._nodes, other._nodes))
+        )
 
 
 def slots_of(structure: Any) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import CompositeSpace, as_array
 from hyperopt_jax.spaces._checked import check_leaves, check_one_space, check_space
-from hyperopt_jax.spaces._codec import Codec
+from hyperopt_jax.spaces._codec import Codec, codec_of
 from hyperopt_jax.spaces._layout import (
     columns_of,
     full_layout,
@@ -46,13 +46,7 @@ def sample(space: PyTree, key: PRNGKeyArray, n: int) -> PyTree:
     """
     check_space(space)
     check_key(key)
-    return unravel(space, _sample(space, key, check_int("n", n, 1)))
-
-
-@eqx.filter_jit
-def _sample(space: PyTree, key: PRNGKeyArray, n: int) -> Float[Array, "n c"]:
-    codec = Codec(space)
-    return codec.decode_found(*codec.sample(key, n))
+    return unravel(space, _compiled.draw(codec_of(space), key, check_int("n", n, 1)))
 
 
 def encode(space: PyTree, params: PyTree) -> Float[Array, "n d"]:
@@ -63,12 +57,7 @@ def encode(space: PyTree, params: PyTree) -> Float[Array, "n d"]:
         ParamsError: params of another space.
     """
     check_one_space(space)
-    return _encode(space, ravel(space, params))
-
-
-@eqx.filter_jit
-def _encode(space: PyTree, X: Float[Array, "n c"]) -> Float[Array, "n d"]:
-    return Codec(space).encode(X)
+    return _compiled.encode(codec_of(space), ravel(space, params))
 
 
 def decode(space: PyTree, U: Float[Array, "n d"]) -> PyTree:
@@ -87,13 +76,7 @@ def decode(space: PyTree, U: Float[Array, "n d"]) -> PyTree:
             f"expected a table of {n_coordinates} coordinates a row for this space, "
             f"got shape {U.shape}"
         )
-    return unravel(space, _decode(space, U))
-
-
-@eqx.filter_jit
-def _decode(space: PyTree, U: Float[Array, "n d"]) -> Float[Array, "n c"]:
-    codec = Codec(space)
-    return codec.decode(codec.snap(U))
+    return unravel(space, _compiled.decode(codec_of(space), U))
 
 
 def active(space: PyTree, params: PyTree) -> PyTree:

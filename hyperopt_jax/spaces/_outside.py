@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import operator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,7 +13,8 @@ from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._bounds import ends_of
 from hyperopt_jax.spaces._checked import is_constrained
-from hyperopt_jax.spaces._layout import full_layout, layout, starts, width
+from hyperopt_jax.spaces._codec import codec_of
+from hyperopt_jax.spaces._layout import Nodes, full_layout, layout, starts, width
 from hyperopt_jax.spaces._vector import entry_of
 
 # A value may pass a bound by so much of it: it has been rounded on its way.
@@ -27,7 +27,7 @@ def outside(space: PyTree, X: Any) -> dict[str, int]:
     Parameters without any are left out, and so are values that are not active.
     """
     table = np.asarray(X)
-    limits = _limits(_Leaves(layout(space).spaces))
+    limits = _limits(Nodes(space))
     out = (table < limits.low) | (table > limits.high)
     for leaf, a, b in limits.ruled:
         values = table[:, a:b].reshape(len(table), *leaf.shape)
@@ -35,24 +35,13 @@ def outside(space: PyTree, X: Any) -> dict[str, int]:
     if not out.any():
         return {}
     # What takes longer is left for when it is needed.
-    out &= np.asarray(_compiled.active(space, jnp.asarray(table)))
+    codec = codec_of(space)
+    out &= np.asarray(_compiled.active(codec, table))
     if is_constrained(space):
-        out &= ~np.asarray(_compiled.is_lost(space, jnp.asarray(table)))[:, None]
+        out &= ~np.asarray(_compiled.is_lost(codec, table))[:, None]
     counts = [int(out[:, a:b].sum()) for a, b in itertools.pairwise(limits.first)]
     names = ["/".join(leaf.path) for leaf in full_layout(space).leaves]
     return {name: n for name, n in zip(names, counts, strict=True) if n}
-
-
-class _Leaves(tuple):
-    """The leaves of a space, equal where they are the same objects."""
-
-    __slots__ = ()
-
-    def __hash__(self):
-        return hash(tuple(map(id, self)))
-
-    def __eq__(self, other):
-        return len(self) == len(other) and all(map(operator.is_, self, other))
 
 
 class _Limits(NamedTuple):
@@ -64,8 +53,9 @@ class _Limits(NamedTuple):
     ruled: list[tuple[Space, int, int]]  # an order, a subset, weights; and its columns
 
 
-@functools.lru_cache(maxsize=8)  # a study asks after every trial, of the same leaves
-def _limits(leaves: _Leaves) -> _Limits:
+@functools.lru_cache(maxsize=8)  # a study asks after every trial, of the same space
+def _limits(nodes: Nodes) -> _Limits:
+    leaves = layout(nodes.space).spaces
     widths = tuple(width(leaf, "values") for leaf in leaves)
     ends = [tuple(map(np.asarray, ends_of(leaf))) for leaf in leaves]
     low, high = np.repeat(np.array(ends, jnp.result_type(float)).T, widths, axis=1)

@@ -14,6 +14,7 @@ from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces import _compiled, _steps
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._choice import OrdinalSpace
+from hyperopt_jax.spaces._codec import codec_of
 from hyperopt_jax.spaces._conditional import ConditionalSpace
 from hyperopt_jax.spaces._constrained import ConstrainedSpace
 from hyperopt_jax.spaces._dependent import DependentSpace
@@ -104,7 +105,8 @@ def _entries(space: ListSpace, params: PyTree) -> list[Any]:
 
 def _active_names(space: DependentSpace, params: PyTree) -> list[str]:
     """The names in `space` of which something is active."""
-    active = np.asarray(_compiled.active_scopes(space, ravel(space, params)))[0]
+    X = ravel(space, params)
+    active = np.asarray(_compiled.active_scopes(codec_of(space), X))[0]
     scopes = (leaf.scopes for leaf in layout(space).leaves)
     kept = []
     for name in sorted(space.space):

@@ -26,6 +26,7 @@ from hyperopt_jax.spaces import (
     SubsetSpace,
     VectorSpace,
     check_space,
+    codec_of,
     contains,
     decode_choices,
     is_space,
@@ -34,6 +35,7 @@ from hyperopt_jax.spaces import (
     size,
     unravel,
 )
+from tests.user_kinds import Between
 
 searched = settings(max_examples=50, deadline=None, derandomize=True)
 precisions = pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
@@ -628,6 +630,36 @@ class TestSize:
         few, many_ = lengths(10), lengths(200)
         assert few == many_
         assert min(few) > 5
+
+    def test_a_program_takes_as_many_arrays_for_200_parameters_as_for_10(self):
+        few, many_ = (len(jax.tree.leaves(codec_of(many(n)))) for n in (10, 200))
+        assert few == many_ < 20
+
+    def test_a_codec_is_made_once_for_the_same_space(self):
+        space = many(10)
+        codec = codec_of(space)
+        assert codec_of(codec) is codec
+        assert codec_of(dict(space)) is codec
+        other = {**space, "p000": LinearSpace(0.0, 7.0)}
+        U = jnp.full((1, 10), 0.5)
+        assert codec_of(other).decode(U)[0, 0] == 3.5
+        assert codec_of(space) is codec
+
+    def test_a_codec_is_made_anew_for_another_precision(self):
+        # A kind with Python's numbers, which have the precision that JAX has now.
+        space = Between(0.25, 0.75)
+        assert codec_of(space).kinds[0].low.dtype == jnp.float32
+        with jax.enable_x64(True):
+            assert codec_of(space).kinds[0].low.dtype == jnp.float64
+
+    def test_a_codec_of_traced_bounds_stays_in_its_program(self):
+        @jax.jit
+        def decode_(high):
+            return codec_of(LinearSpace(0.0, high)).decode(jnp.full((1, 1), 0.5))
+
+        with jax.checking_leaks():
+            assert decode_(3.0) == 1.5
+            assert decode_(jnp.asarray([1.0, 2.0])[1]) == 1.0
 
     def test_new_bounds_are_no_new_program(self):
         traces = []

@@ -261,6 +261,18 @@ def test_few_programs_are_compiled_for_a_structured_space():
     assert 1 <= n_for_points <= 4
 
 
+def test_other_names_are_no_new_program():
+    def of(names, choices):
+        kinds = LinearSpace(0.0, 1.0), LogSpace(1.0, 9.0), ChoiceSpace(choices)
+        return dict(zip(names, kinds, strict=True))
+
+    def n_for_samples(space):
+        return n_compiled(lambda: spaces.sample(space, KEY, 7))[1]
+
+    assert n_for_samples(of("abc", ["u", "v", "w"])) > 0
+    assert n_for_samples(of("def", ["x", "y", None])) == 0
+
+
 def decimals():
     return {
         "step": LinearSpace(0.0, 1.0, step=0.1),
