@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from _estimators import LARGEST_FOREST, PROBLEMS
 
+from hyperopt_jax import encode_choices
+
 # The axes of each grid; C and gamma by their decimal logarithms.
 GRIDS = {
     "forest": {
@@ -65,6 +67,14 @@ class Tabulated:
     @property
     def least(self):
         return min(float(table.min()) for table in self.tables.values())
+
+    def loss(self, config):
+        """The loss of one plain configuration."""
+        return float(self._compiled(None, encode_choices(self.space, config)))
+
+    @functools.cached_property
+    def _compiled(self):
+        return jax.jit(self)
 
     def _scored(self, grid):
         axes = GRIDS[grid]

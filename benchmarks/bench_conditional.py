@@ -3,16 +3,16 @@
 python benchmarks/bench_conditional.py --quick
 python benchmarks/bench_conditional.py --seeds 48 --variants n_greedy LARGE_IMPROVEMENT
 
-The problems of `bench_spaces.py --part estimators`, interpolated on grids of their losses
-(ten minutes or so a problem to cross-validate, once). A study's score is (best - least) /
-(first - least): `least` is the smallest loss on the grids, `first` what random search has
-after 5 trials, on average.
+Beside random search and Optuna's TPE, on the problems of `bench_spaces.py --part estimators`,
+interpolated on grids of their losses (ten minutes or so a problem to cross-validate, once).
+A study's score is (best - least) / (first - least): `least` is the smallest loss on the
+grids, `first` what random search has after 5 trials, on average.
 """
 
 import _report
 import jax
 import numpy as np
-from _estimators import PROBLEMS
+from _estimators import PROBLEMS, best_of_tpe
 from _tabulated import Tabulated
 from bench_ablation import BASELINE, chosen, compared, constants_of
 
@@ -46,8 +46,8 @@ def studies(start, problem, seeds, trials):
     return np.asarray(jax.jit(jax.vmap(study))(keys)).reshape(seeds, trials)
 
 
-def race(problem, variant, args, random):
-    """The cells of a row."""
+def race(problem, variant, args):
+    """The best losses of the studies of a variant."""
     from hyperopt_jax import BayesianSearch, spaces
 
     d = spaces.n_groups(problem.space)
@@ -57,21 +57,34 @@ def race(problem, variant, args, random):
         return BayesianSearch.tuned(problem.space, args.trials, **settings)
 
     with constants_of(variant):
-        results = studies(start, problem, args.seeds, args.trials)
-    return scored(problem, results.min(1), random)
+        return studies(start, problem, args.seeds, args.trials).min(1)
 
 
-def scored(problem, best, random):
+def of_tpe(problem, args):
+    """The best losses of studies of TPE."""
+    seeds = range(args.seeds)
+    return {"best": [best_of_tpe(problem.loss, args.trials, seed) for seed in seeds]}
+
+
+def scored(problem, best, random, tpe):
+    """The cells of a row."""
+    best = np.asarray(best)
     first = random[:, :5].min(1).mean()
     scores = (best - problem.least) / (first - problem.least)
-    rivals = random.min(1)
-    wins = (best[:, None] < rivals) + 0.5 * (best[:, None] == rivals)
-    return {
+    cells = {
         "score": float(scores.mean()),
         "se": float(scores.std() / np.sqrt(len(scores))),
-        "beats random": float(wins.mean()),
-        "hidden": {"scores": scores.tolist()},
+        "beats random": wins(best, random.min(1)),
     }
+    if tpe is not None:
+        cells["beats TPE"] = wins(best, np.asarray(tpe))
+    return {**cells, "hidden": {"scores": scores.tolist()}}
+
+
+def wins(best, rivals):
+    """How often one of these studies beats one of the rivals'; a draw is half of it."""
+    better = (best[:, None] < rivals) + 0.5 * (best[:, None] == rivals)
+    return float(better.mean())
 
 
 def main():
@@ -90,11 +103,15 @@ def main():
             return RandomSearch.init(space, n_parallel=1, maximize=False)
 
         random = studies(start, problem, RANDOM_STUDIES, args.trials)
-        cells = scored(problem, random.min(1), random)
+        raced = _report.attempt(of_tpe, problem, args)
+        tpe = raced.get("best")
+        cells = scored(problem, random.min(1), random, tpe)
         report.add(title, {"problem": problem.name, "variant": "random", **cells})
+        cells = raced if tpe is None else scored(problem, tpe, random, tpe)
+        report.add(title, {"problem": problem.name, "variant": "optuna-tpe", **cells})
         for name, variant in rows.items():
             who = {"problem": problem.name, "variant": name}
-            cells = race(problem, variant, args, random)
+            cells = scored(problem, race(problem, variant, args), random, tpe)
             scores[name].append(cells["hidden"]["scores"])
             _report.progress(title, {**who, **cells})
             report.add(title, {**who, **cells})

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
-from _estimators import PROBLEMS, fits_in_memory, suggest
+from _estimators import PROBLEMS, best_of_tpe
 
 PARTS = "throughput", "compile", "categories", "estimators"
 FULL = {"seeds": 10, "trials": 80, "rounds": 5, "problems": list(PROBLEMS)}
@@ -245,25 +245,7 @@ def _ours(name, problem, trials, seed):
 
 
 def _tpe(name, problem, trials, seed):
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(
-        seed=seed, multivariate=True, group=True, warn_independent_sampling=False
-    )
-    study = optuna.create_study(sampler=sampler)
-    best, done = np.inf, 0
-    while done < trials:
-        trial = study.ask()
-        config = suggest(trial)
-        if not fits_in_memory(config):
-            # It has no constraints on what it proposes: such a trial is not counted.
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            continue
-        loss = problem.loss(config)
-        study.tell(trial, loss)
-        best, done = min(best, loss), done + 1
-    return float(best)
+    return best_of_tpe(problem.loss, trials, seed)
 
 
 RUNS = {

@@ -12,7 +12,7 @@ from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces import _compiled, _feasible
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._codec import codec_of
-from hyperopt_jax.spaces._layout import is_node, is_searched, layout
+from hyperopt_jax.spaces._layout import is_node, is_searched, layout, on_the_host
 from hyperopt_jax.spaces._vector import entry_of
 
 
@@ -110,5 +110,5 @@ def check_leaves(space: PyTree) -> None:
 
 
 def _is_feasible(space: PyTree) -> bool:
-    with _compiled.on_the_host():
+    with on_the_host():
         return bool(_compiled.probe(codec_of(space)))

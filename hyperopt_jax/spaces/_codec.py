@@ -30,11 +30,11 @@ from hyperopt_jax.spaces._activity import Activity
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._bounds import ends_of
 from hyperopt_jax.spaces._layout import (
-    Nodes,
     Rule,
     columns_of,
     is_searched,
     layout,
+    remembered,
     starts,
     width,
 )
@@ -415,20 +415,17 @@ class Codec(eqx.Module):
 
 
 def codec_of(space: PyTree) -> Codec:
-    """The codec of `space`, which may be one; remembered where the space is concrete.
+    """The codec of `space`, which may be one.
 
     Programs take it in the place of the space: a few arrays, whatever the number of
     parameters, and the same ones for all spaces that differ in names alone.
     """
-    if isinstance(space, Codec):
-        return space
-    return _remembered(Nodes(space), _float()) if is_concrete(space) else Codec(space)
+    return space if isinstance(space, Codec) else _codec_of(space)
 
 
-@functools.lru_cache(maxsize=64)
-def _remembered(nodes: Nodes, precision: Any) -> Codec:
-    """The codec in the `precision` that JAX has now."""
-    return Codec(nodes.space)
+@remembered
+def _codec_of(space: PyTree) -> Codec:
+    return Codec(space)
 
 
 def _as_array(xp: Any, field: Any) -> Any:

@@ -6,16 +6,10 @@ Step by step it would be dozens of small ones, which take seconds to compile.
 from typing import Any
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from hyperopt_jax.spaces import _feasible
 from hyperopt_jax.spaces._codec import Codec
-
-# For answers at once, also inside somebody's program that the space is no part of. Where
-# programs are called: under `jax.ensure_compile_time_eval`, which does for single steps,
-# they would be run step by step while they are traced.
-on_the_host = jax.core.eval_context
 
 
 @eqx.filter_jit

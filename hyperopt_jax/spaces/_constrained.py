@@ -10,10 +10,10 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from hyperopt_jax._checks import as_numbers, is_concrete
 from hyperopt_jax.errors import SpaceError
-from hyperopt_jax.spaces import _compiled, _feasible
+from hyperopt_jax.spaces import _feasible
 from hyperopt_jax.spaces._base import CompositeSpace
 from hyperopt_jax.spaces._enumerate import filled, table_of as list_points
-from hyperopt_jax.spaces._layout import Rule, Walk, slots_of
+from hyperopt_jax.spaces._layout import Rule, Walk, on_the_host, slots_of
 from hyperopt_jax.spaces._tables import n_columns
 
 
@@ -96,7 +96,7 @@ class ConstrainedSpace(CompositeSpace):
         if n == 0:
             return columns
         X = np.concatenate([np.zeros((n, 0)), *(c[:, None] for c in columns)], axis=1)
-        with _compiled.on_the_host():
+        with on_the_host():
             kept = np.asarray(_holds(self, jnp.asarray(X, dtype)))
         if not columns and not kept.any():
             raise SpaceError(

@@ -17,7 +17,7 @@ from hyperopt_jax.spaces._base import CompositeSpace, Space
 from hyperopt_jax.spaces._checked import check_no_stack
 from hyperopt_jax.spaces._codec import codec_of
 from hyperopt_jax.spaces._fixed import FixedSpace
-from hyperopt_jax.spaces._layout import full_layout, is_node
+from hyperopt_jax.spaces._layout import full_layout, is_node, on_the_host
 from hyperopt_jax.spaces._tables import columns_as_params, is_conditional
 
 MAX_POINTS = 10_000_000
@@ -110,7 +110,7 @@ def filled(node: PyTree, columns: Columns) -> Columns:
         return columns
     X = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
     X = X.astype(jnp.result_type(float))
-    with _compiled.on_the_host():
+    with on_the_host():
         codec = codec_of(node)
         active = np.asarray(_compiled.active(codec, X))
         filler = np.asarray(_compiled.filler(codec))[0]

@@ -10,11 +10,10 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import ParamsError
-from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._checked import check_one_space
 from hyperopt_jax.spaces._codec import Codec
-from hyperopt_jax.spaces._layout import layout
+from hyperopt_jax.spaces._layout import layout, on_the_host
 from hyperopt_jax.spaces._operations import contains, names
 from hyperopt_jax.spaces._plain import row_of
 from hyperopt_jax.spaces._tables import n_columns, ravel, unravel
@@ -76,7 +75,7 @@ def encode_choices(space: PyTree, configurations: Any) -> PyTree:
         )
     rows = configurations if isinstance(configurations, list) else [configurations]
     table = np.zeros((0, n_columns(space)), jnp.result_type(float))
-    with _compiled.on_the_host():
+    with on_the_host():
         X = np.concatenate([table, *(row_of(space, one)[None, :] for one in rows)])
         points, is_missing = _completed(space, jnp.asarray(X))
         missing = np.asarray(is_missing)

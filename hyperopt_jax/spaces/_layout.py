@@ -5,20 +5,31 @@ they own, so that conditions and constraints end up in one list for the whole sp
 whatever the nesting.
 """
 
+import functools
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces._base import CompositeSpace, Space
 
+# For answers at once, also inside somebody's program that the space is no part of. Where
+# programs are called: under `jax.ensure_compile_time_eval`, which does for single steps,
+# they would be run step by step while they are traced.
+on_the_host = jax.core.eval_context
+
 ALWAYS = 0
+MAX_REMEMBERED = 64
+
+R = TypeVar("R")
 
 
 class Literal(NamedTuple):
@@ -105,18 +116,47 @@ class Walk:
         return len(self.scopes) - 1
 
 
-class Layout(NamedTuple):
+class Column(NamedTuple):
+    """What the columns [start, end) of the table of values hold: those of one leaf."""
+
+    space: Space
+    start: int
+    end: int
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
     """A space as lists: leaves in the order of JAX's flattening of the parameters."""
 
-    leaves: list[Leaf]
+    leaves: tuple[Leaf, ...]
     treedef: Any
     scopes: tuple[Scope, ...]
     rules: tuple[Rule, ...]
 
-    @property
-    def spaces(self) -> list[Space]:
+    @functools.cached_property
+    def spaces(self) -> tuple[Space, ...]:
         """The leaves' spaces."""
-        return [leaf.space for leaf in self.leaves]
+        return tuple(leaf.space for leaf in self.leaves)
+
+    @functools.cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """Where each leaf stands in the table of values."""
+        first = starts(self.widths("values")).tolist()
+        places = zip(self.spaces, first[:-1], first[1:], strict=True)
+        return tuple(Column(s, a, b, s.shape, s.dtype) for s, a, b in places)
+
+    @functools.cached_property
+    def params(self) -> Any:
+        """The structure of the parameters, of leaves that are no spaces."""
+        numbers = [0.0] * self.treedef.num_leaves
+        return jax.tree.structure(jax.tree.unflatten(self.treedef, numbers))
+
+    @property
+    def n_columns(self) -> int:
+        """How many columns the table of values has."""
+        return self.columns[-1].end
 
     @property
     def is_conditional(self) -> bool:
@@ -143,12 +183,58 @@ def is_searched(space: Space) -> bool:
     return math.prod(space.cube_shape) > 0
 
 
+def remembered(function: Callable[[PyTree], R]) -> Callable[[PyTree], R]:
+    """`function` of a space, which keeps what it returned for the last concrete ones.
+
+    A study asks for the same things of the same space in every trial.
+    """
+    known: dict[Any, R] = {}
+
+    @functools.wraps(function)
+    def ask(space: PyTree) -> R:
+        # In either precision there is another answer.
+        key = Nodes(space), jax.config.jax_enable_x64  # type: ignore[attr-defined]
+        if key in known:
+            return known[key]
+        if not is_concrete(space):
+            return function(space)
+        with on_the_host():
+            known[key] = function(space)
+        if len(known) > MAX_REMEMBERED:
+            known.pop(next(iter(known)), None)
+        return known[key]
+
+    return ask
+
+
+class Nodes:
+    """A space as a key, equal to one of the same structure with the very same nodes.
+
+    Nodes never change, other than the dicts and lists that hold them.
+    """
+
+    def __init__(self, space: PyTree):
+        self._structure: Any
+        self._nodes, self._structure = jax.tree.flatten(space, is_leaf=is_node)
+
+    def __hash__(self) -> int:
+        return hash((self._structure, *map(id, self._nodes)))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Nodes)
+            and self._structure == other._structure
+            and all(map(operator.is_, self._nodes, other._nodes))
+        )
+
+
+@remembered
 def layout(space: PyTree) -> Layout:
     """The flat view of `space`; raises `SpaceError` where something is no space."""
     leaves, treedef = jax.tree.flatten(space, is_leaf=is_node)
     if leaves and all(isinstance(leaf, Space) for leaf in leaves):
         # Most spaces: nothing but leaves, in containers.
-        flat = [Leaf((), leaf, (ALWAYS,)) for leaf in leaves]
+        flat = tuple(Leaf((), leaf, (ALWAYS,)) for leaf in leaves)
         return Layout(flat, treedef, (Scope(()),), ())
     return full_layout(space)
 
@@ -163,7 +249,7 @@ def full_layout(space: PyTree) -> Layout:
             f"expected a pytree with at least one space in it, got {space!r}"
         )
     place = {slot.leaf: i for i, slot in enumerate(slots)}
-    leaves = [walk.leaves[slot.leaf] for slot in slots]
+    leaves = tuple(walk.leaves[slot.leaf] for slot in slots)
     scopes = tuple(
         Scope(
             tuple(
@@ -185,32 +271,6 @@ def full_layout(space: PyTree) -> Layout:
 def is_node(node: Any) -> bool:
     """Whether `node` is a leaf or a composite node of a search space."""
     return isinstance(node, (Space, CompositeSpace))
-
-
-class Nodes:
-    """A space as the key of what is remembered of it.
-
-    Equal to one of the same structure with the very same nodes, which never change.
-    """
-
-    def __init__(self, space: PyTree):
-        self._structure: Any
-        self._nodes, self._structure = jax.tree.flatten(space, is_leaf=is_node)
-
-    @property
-    def space(self) -> PyTree:
-        """The space itself."""
-        return jax.tree.unflatten(self._structure, self._nodes)
-
-    def __hash__(self) -> int:
-        return hash((self._structure, *map(id, self._nodes)))
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Nodes)
-            and self._structure == other._structure
-            and all(map(operator.is_, self._nodes, other._nodes))
-        )
 
 
 def slots_of(structure: Any) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from hyperopt_jax.spaces._layout import (
     is_node,
     is_searched,
     layout,
+    on_the_host,
 )
 from hyperopt_jax.spaces._plain import as_plain
 from hyperopt_jax.spaces._tables import as_table, lists_configurations, ravel, unravel
@@ -162,11 +163,10 @@ def flatten(space: PyTree, params: PyTree) -> dict[str, Any]:
     ```
     """
     leaves, structure = flattened(params)
-    expected: Any = layout(space).treedef
-    if structure != jax.tree.structure(expected.unflatten([0.0] * expected.num_leaves)):
+    if structure != layout(space).params:
         raise ParamsError(
-            f"expected params with the structure of the search space, {expected}, got "
-            f"{structure}"
+            f"expected params with the structure of the search space, "
+            f"{layout(space).treedef}, got {structure}"
         )
     return dict(zip(own_names(space), leaves, strict=True))
 
@@ -297,7 +297,7 @@ def decode_choices(space: PyTree, params: PyTree) -> Any:
             "expected concrete params for decode_choices, got traced ones; inside a "
             "compiled objective branch with ChoiceSpace.switch"
         )
-    with _compiled.on_the_host():
+    with on_the_host():
         X = as_table(space, params)
         rows = [as_plain(space, unravel(space, row)) for row in X]
     return rows if _is_batched(space, params) else rows[0]

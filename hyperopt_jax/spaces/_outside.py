@@ -1,6 +1,5 @@
 """Which told values are none of their parameters, on the host."""
 
-import functools
 import itertools
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._bounds import ends_of
 from hyperopt_jax.spaces._checked import is_constrained
 from hyperopt_jax.spaces._codec import codec_of
-from hyperopt_jax.spaces._layout import Nodes, full_layout, layout, starts, width
+from hyperopt_jax.spaces._layout import full_layout, layout, remembered, starts, width
 from hyperopt_jax.spaces._vector import entry_of
 
 # A value may pass a bound by so much of it: it has been rounded on its way.
@@ -27,7 +26,7 @@ def outside(space: PyTree, X: Any) -> dict[str, int]:
     Parameters without any are left out, and so are values that are not active.
     """
     table = np.asarray(X)
-    limits = _limits(Nodes(space))
+    limits = _limits(space)
     out = (table < limits.low) | (table > limits.high)
     for leaf, a, b in limits.ruled:
         values = table[:, a:b].reshape(len(table), *leaf.shape)
@@ -53,9 +52,9 @@ class _Limits(NamedTuple):
     ruled: list[tuple[Space, int, int]]  # an order, a subset, weights; and its columns
 
 
-@functools.lru_cache(maxsize=8)  # a study asks after every trial, of the same space
-def _limits(nodes: Nodes) -> _Limits:
-    leaves = layout(nodes.space).spaces
+@remembered
+def _limits(space: PyTree) -> _Limits:
+    leaves = layout(space).spaces
     widths = tuple(width(leaf, "values") for leaf in leaves)
     ends = [tuple(map(np.asarray, ends_of(leaf))) for leaf in leaves]
     low, high = np.repeat(np.array(ends, jnp.result_type(float)).T, widths, axis=1)

@@ -13,9 +13,8 @@ from jaxtyping import Array, Float, PyTree, Shaped
 
 from hyperopt_jax._checks import as_numbers, flattened, is_concrete
 from hyperopt_jax.errors import ParamsError
-from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._fixed import FixedSpace
-from hyperopt_jax.spaces._layout import Layout, is_searched, layout, starts
+from hyperopt_jax.spaces._layout import Column, Layout, is_searched, layout
 
 
 def n_params(space: PyTree) -> int:
@@ -25,7 +24,7 @@ def n_params(space: PyTree) -> int:
 
 def n_columns(space: PyTree) -> int:
     """How many columns the table of values of `space` has."""
-    return sum(layout(space).widths("values"))
+    return layout(space).n_columns
 
 
 def n_groups(space: PyTree) -> int:
@@ -50,32 +49,29 @@ def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
     A concrete table is split on the host: one transfer, and nothing to compile.
     """
     flat = layout(space)
-    first = starts(flat.widths("values"))
     table = np.asarray(X) if is_concrete(X) else X
-    leaves = [
-        _leaf(leaf, table, a, b)
-        for leaf, a, b in zip(flat.spaces, first[:-1], first[1:], strict=True)
-    ]
+    leaves = [_leaf(column, table) for column in flat.columns]
     return jax.tree.unflatten(flat.treedef, leaves)
 
 
-def _leaf(space: Space, table: Any, start: int, end: int) -> Array:
+def _leaf(column: Column, table: Any) -> Array:
     """The values of one leaf from its columns of the table."""
+    space, start, end, shape, dtype = column
     leading = table.shape[:-1]
     if isinstance(space, FixedSpace):
-        return jnp.broadcast_to(space.value, leading + space.shape)
-    columns = table[..., start] if space.shape == () else table[..., start:end]
-    columns = columns.reshape(leading + space.shape)
+        return jnp.broadcast_to(space.value, leading + shape)
+    values = table[..., start] if shape == () else table[..., start:end]
+    values = values.reshape(leading + shape)
     # What was told may lie between whole numbers; a model takes it for the nearest one.
-    between = _is_floating(columns.dtype) and not _is_floating(space.dtype)
-    if isinstance(columns, np.ndarray):
+    between = _is_floating(values.dtype) and not _is_floating(dtype)
+    if isinstance(values, np.ndarray):
         if between:
-            columns = np.clip(np.rint(columns), *_range_of(space.dtype, columns.dtype))
-        return _on_device(columns.astype(space.dtype))
+            values = np.clip(np.rint(values), *_range_of(dtype, values.dtype))
+        return _on_device(values.astype(dtype))
     if between:
         # The bare operation: `jnp.rint` is a function of its own in the program.
-        columns = lax.round(columns, lax.RoundingMethod.TO_NEAREST_EVEN)
-    return columns.astype(space.dtype)
+        values = lax.round(values, lax.RoundingMethod.TO_NEAREST_EVEN)
+    return values.astype(dtype)
 
 
 # As a program, which is put on the device in a quarter of the time that JAX takes to do so
@@ -83,6 +79,7 @@ def _leaf(space: Space, table: Any, start: int, end: int) -> Array:
 _on_device = jax.jit(jnp.asarray)
 
 
+@functools.cache
 def _is_floating(dtype: Any) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.floating))
 
@@ -102,12 +99,11 @@ def _range_of(whole: Any, floating: Any) -> tuple[Any, Any]:
 def columns_as_params(space: PyTree, row: list[Any]) -> PyTree:
     """One row of values, column by column, as a pytree of NumPy values."""
     flat = layout(space)
-    first = starts(flat.widths("values"))
     leaves = [
-        np.asarray(leaf.value)
-        if isinstance(leaf, FixedSpace)
-        else np.asarray(row[a:b], leaf.dtype).reshape(leaf.shape)[()]
-        for leaf, a, b in zip(flat.spaces, first[:-1], first[1:], strict=True)
+        np.asarray(c.space.value)
+        if isinstance(c.space, FixedSpace)
+        else np.asarray(row[c.start : c.end], c.dtype).reshape(c.shape)[()]
+        for c in flat.columns
     ]
     return jax.tree.unflatten(flat.treedef, leaves)
 
@@ -137,7 +133,7 @@ def as_table(
     the device.
     """
     flat = layout(space)
-    n_columns = sum(flat.widths("values"))
+    n_columns = flat.n_columns
     if lists_configurations(flat, params):
         rows = [as_table(space, one, lost_too=lost_too) for one in params]
         xp = np if is_concrete(rows) else jnp
@@ -164,7 +160,7 @@ def as_table(
 
 def _are_lost(flat: Layout, table: Float[np.ndarray, "q d"]) -> bool:
     """Whether the rows that are not finite say that nothing feasible was found."""
-    floating = [_is_floating(space.dtype) for space in flat.spaces]
+    floating = [_is_floating(column.dtype) for column in flat.columns]
     in_floats = np.repeat(floating, flat.widths("values"))[None, :]
     finite = np.isfinite(table)
     lost = np.where(in_floats, np.isnan(table), finite).all(axis=1)
@@ -173,14 +169,7 @@ def _are_lost(flat: Layout, table: Float[np.ndarray, "q d"]) -> bool:
 
 def lists_configurations(flat: Layout, params: Any) -> bool:
     """Whether `params` is a list of configurations; a space may be a list itself."""
-    return isinstance(params, list) and flattened(params)[1] != _structure(flat)
-
-
-def _structure(flat: Layout) -> Any:
-    """The structure of the parameters, of leaves that are no spaces."""
-    return jax.tree.structure(
-        jax.tree.unflatten(flat.treedef, [0.0] * flat.treedef.num_leaves)
-    )
+    return isinstance(params, list) and flattened(params)[1] != flat.params
 
 
 def _is_table(flat: Layout, params: Any) -> bool:
@@ -195,17 +184,17 @@ def _is_table(flat: Layout, params: Any) -> bool:
 def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     columns = _columns(flat, params)
     searched = [
-        (space, column)
-        for space, column in zip(flat.spaces, columns, strict=True)
-        if is_searched(space)
+        (column.shape, values)
+        for column, values in zip(flat.columns, columns, strict=True)
+        if column.start < column.end
     ]
     concrete = is_concrete(columns)
-    for _, column in searched:
-        if concrete and not _is_numeric(column):
-            raise ParamsError(f"expected numbers for params, got {column!r}")
+    for _, values in searched:
+        if concrete and not _is_numeric(values):
+            raise ParamsError(f"expected numbers for params, got {values!r}")
     xp, dtype = (np if concrete else jnp), _float()
-    arrays = [xp.asarray(column).astype(dtype) for _, column in searched]
-    shapes = [space.shape for space, _ in searched]
+    arrays = [xp.asarray(values).astype(dtype) for _, values in searched]
+    shapes = [shape for shape, _ in searched]
     leading = {_leading(a.shape, s) for a, s in zip(arrays, shapes, strict=True)}
     if len(leading) != 1 or None in leading:
         seen = sorted({xp.atleast_1d(a).shape for a in arrays})
@@ -224,7 +213,7 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
 def _columns(flat: Layout, params: PyTree) -> list[Any]:
     """The leaves of `params`; a list of numbers is a column too."""
     columns, structure = flattened(params)
-    if structure == _structure(flat):
+    if structure == flat.params:
         return columns
     with contextlib.suppress(ValueError):
         columns = flat.treedef.flatten_up_to(params)

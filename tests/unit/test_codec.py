@@ -22,6 +22,7 @@ from hyperopt_jax.errors import ParamsError, SpaceError
 from hyperopt_jax.spaces import (
     BooleanSpace,
     Codec,
+    CompositeSpace,
     PermutationSpace,
     SubsetSpace,
     VectorSpace,
@@ -660,6 +661,32 @@ class TestSize:
         with jax.checking_leaks():
             assert decode_(3.0) == 1.5
             assert decode_(jnp.asarray([1.0, 2.0])[1]) == 1.0
+
+    def test_what_a_program_asks_first_is_known_outside_of_it(self):
+        class Halves(CompositeSpace):
+            """Makes its leaf anew whenever it is asked, from a step of JAX."""
+
+            high: jax.Array
+
+            def expand(self, walk, path, scope):
+                return walk.visit(LinearSpace(0.0, self.high / 2), path, scope)
+
+            def n_points(self, count):
+                return math.inf
+
+            def table(self, table_of):
+                raise NotImplementedError
+
+        space = Halves(jnp.asarray(3.0))
+
+        @jax.jit
+        def decode_(u):
+            return codec_of(space).decode(u)
+
+        with jax.checking_leaks():
+            assert decode_(jnp.ones((1, 1))) == 1.5
+        assert codec_of(space).decode(jnp.ones((1, 1))) == 1.5
+        assert n_params(space) == 1
 
     def test_new_bounds_are_no_new_program(self):
         traces = []
