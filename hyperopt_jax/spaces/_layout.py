@@ -116,8 +116,8 @@ class Walk:
         return len(self.scopes) - 1
 
 
-class Column(NamedTuple):
-    """What the columns [start, end) of the table of values hold: those of one leaf."""
+class Block(NamedTuple):
+    """The columns [start, end) of the table of values, which hold one leaf."""
 
     space: Space
     start: int
@@ -141,11 +141,11 @@ class Layout:
         return tuple(leaf.space for leaf in self.leaves)
 
     @functools.cached_property
-    def columns(self) -> tuple[Column, ...]:
+    def blocks(self) -> tuple[Block, ...]:
         """Where each leaf stands in the table of values."""
         first = starts(self.widths("values")).tolist()
         places = zip(self.spaces, first[:-1], first[1:], strict=True)
-        return tuple(Column(s, a, b, s.shape, s.dtype) for s, a, b in places)
+        return tuple(Block(s, a, b, s.shape, s.dtype) for s, a, b in places)
 
     @functools.cached_property
     def params(self) -> Any:
@@ -156,7 +156,7 @@ class Layout:
     @property
     def n_columns(self) -> int:
         """How many columns the table of values has."""
-        return self.columns[-1].end
+        return self.blocks[-1].end
 
     @property
     def is_conditional(self) -> bool:
@@ -199,10 +199,10 @@ def remembered(function: Callable[[PyTree], R]) -> Callable[[PyTree], R]:
         if not is_concrete(space):
             return function(space)
         with on_the_host():
-            known[key] = function(space)
+            known[key] = answer = function(space)
         if len(known) > MAX_REMEMBERED:
             known.pop(next(iter(known)), None)
-        return known[key]
+        return answer
 
     return ask
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree, Shaped
 from hyperopt_jax._checks import as_numbers, flattened, is_concrete
 from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces._fixed import FixedSpace
-from hyperopt_jax.spaces._layout import Column, Layout, is_searched, layout
+from hyperopt_jax.spaces._layout import Block, Layout, is_searched, layout
 
 
 def n_params(space: PyTree) -> int:
@@ -50,13 +50,13 @@ def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
     """
     flat = layout(space)
     table = np.asarray(X) if is_concrete(X) else X
-    leaves = [_leaf(column, table) for column in flat.columns]
+    leaves = [_leaf(block, table) for block in flat.blocks]
     return jax.tree.unflatten(flat.treedef, leaves)
 
 
-def _leaf(column: Column, table: Any) -> Array:
+def _leaf(block: Block, table: Any) -> Array:
     """The values of one leaf from its columns of the table."""
-    space, start, end, shape, dtype = column
+    space, start, end, shape, dtype = block
     leading = table.shape[:-1]
     if isinstance(space, FixedSpace):
         return jnp.broadcast_to(space.value, leading + shape)
@@ -100,10 +100,10 @@ def columns_as_params(space: PyTree, row: list[Any]) -> PyTree:
     """One row of values, column by column, as a pytree of NumPy values."""
     flat = layout(space)
     leaves = [
-        np.asarray(c.space.value)
-        if isinstance(c.space, FixedSpace)
-        else np.asarray(row[c.start : c.end], c.dtype).reshape(c.shape)[()]
-        for c in flat.columns
+        np.asarray(b.space.value)
+        if isinstance(b.space, FixedSpace)
+        else np.asarray(row[b.start : b.end], b.dtype).reshape(b.shape)[()]
+        for b in flat.blocks
     ]
     return jax.tree.unflatten(flat.treedef, leaves)
 
@@ -160,7 +160,7 @@ def as_table(
 
 def _are_lost(flat: Layout, table: Float[np.ndarray, "q d"]) -> bool:
     """Whether the rows that are not finite say that nothing feasible was found."""
-    floating = [_is_floating(column.dtype) for column in flat.columns]
+    floating = [_is_floating(block.dtype) for block in flat.blocks]
     in_floats = np.repeat(floating, flat.widths("values"))[None, :]
     finite = np.isfinite(table)
     lost = np.where(in_floats, np.isnan(table), finite).all(axis=1)
@@ -184,9 +184,9 @@ def _is_table(flat: Layout, params: Any) -> bool:
 def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     columns = _columns(flat, params)
     searched = [
-        (column.shape, values)
-        for column, values in zip(flat.columns, columns, strict=True)
-        if column.start < column.end
+        (block.shape, values)
+        for block, values in zip(flat.blocks, columns, strict=True)
+        if block.start < block.end
     ]
     concrete = is_concrete(columns)
     for _, values in searched:
