@@ -194,8 +194,9 @@ def remembered(function: Callable[[PyTree], R]) -> Callable[[PyTree], R]:
     def ask(space: PyTree) -> R:
         # In either precision there is another answer.
         key = Nodes(space), jax.config.jax_enable_x64  # type: ignore[attr-defined]
-        if key in known:
-            return known[key]
+        answer = known.get(key)
+        if answer is not None:
+            return answer
         if not is_concrete(space):
             return function(space)
         with on_the_host():
