@@ -451,13 +451,13 @@ def _gathered(state: BayesianSearchState) -> BayesianSearchState:
     return _in_space(state, codec_of(state.space))
 
 
-def _in_space(told: BayesianSearchState, space: PyTree) -> BayesianSearchState:
-    """`told` with another `space`.
+def _in_space(state: BayesianSearchState, space: PyTree) -> BayesianSearchState:
+    """`state` with another `space`.
 
     Put together as JAX does it: `replace` goes through the constructor, which takes
     longer than telling did.
     """
-    (_, *rest), structure = jax.tree.flatten(told, is_leaf=lambda x: x is not told)
+    (_, *rest), structure = jax.tree.flatten(state, is_leaf=lambda x: x is not state)
     return jax.tree.unflatten(structure, [space, *rest])
 
 

@@ -148,7 +148,7 @@ class Layout:
         return tuple(Block(s, a, b, s.shape, s.dtype) for s, a, b in places)
 
     @functools.cached_property
-    def params(self) -> Any:
+    def structure(self) -> Any:
         """The structure of the parameters, of leaves that are no spaces."""
         numbers = [0.0] * self.treedef.num_leaves
         return jax.tree.structure(jax.tree.unflatten(self.treedef, numbers))
@@ -193,7 +193,7 @@ def remembered(function: Callable[[PyTree], R]) -> Callable[[PyTree], R]:
     @functools.wraps(function)
     def ask(space: PyTree) -> R:
         # In either precision there is another answer.
-        key = Nodes(space), jax.config.jax_enable_x64  # type: ignore[attr-defined]
+        key = _Same(space), jax.config.jax_enable_x64  # type: ignore[attr-defined]
         answer = known.get(key)
         if answer is not None:
             return answer
@@ -208,24 +208,27 @@ def remembered(function: Callable[[PyTree], R]) -> Callable[[PyTree], R]:
     return ask
 
 
-class Nodes:
-    """A space as a key, equal to one of the same structure with the very same nodes.
+class _Same:
+    """A space as a key, equal to one of the same structure with the very same leaves.
 
-    Nodes never change, other than the dicts and lists that hold them.
+    Leaves never change, other than the dicts and lists that hold them, in composite
+    nodes too.
     """
 
     def __init__(self, space: PyTree):
         self._structure: Any
-        self._nodes, self._structure = jax.tree.flatten(space, is_leaf=is_node)
+        self._leaves, self._structure = jax.tree.flatten(
+            space, is_leaf=lambda node: isinstance(node, Space)
+        )
 
     def __hash__(self) -> int:
-        return hash((self._structure, *map(id, self._nodes)))
+        return hash((self._structure, *map(id, self._leaves)))
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Nodes)
+            isinstance(other, _Same)
             and self._structure == other._structure
-            and all(map(operator.is_, self._nodes, other._nodes))
+            and all(map(operator.is_, self._leaves, other._leaves))
         )
 
 

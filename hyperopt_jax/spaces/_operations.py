@@ -163,7 +163,7 @@ def flatten(space: PyTree, params: PyTree) -> dict[str, Any]:
     ```
     """
     leaves, structure = flattened(params)
-    if structure != layout(space).params:
+    if structure != layout(space).structure:
         raise ParamsError(
             f"expected params with the structure of the search space, "
             f"{layout(space).treedef}, got {structure}"

@@ -46,7 +46,8 @@ def is_conditional(space: PyTree) -> bool:
 def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
     """The columns of `X` (..., d) as a pytree like `space`, in the dtypes of its leaves.
 
-    A concrete table is split on the host: one transfer, and nothing to compile.
+    A concrete table is split on the host: one transfer back, and nothing to compile but a
+    copy for each shape and dtype.
     """
     flat = layout(space)
     table = np.asarray(X) if is_concrete(X) else X
@@ -169,7 +170,7 @@ def _are_lost(flat: Layout, table: Float[np.ndarray, "q d"]) -> bool:
 
 def lists_configurations(flat: Layout, params: Any) -> bool:
     """Whether `params` is a list of configurations; a space may be a list itself."""
-    return isinstance(params, list) and flattened(params)[1] != flat.params
+    return isinstance(params, list) and flattened(params)[1] != flat.structure
 
 
 def _is_table(flat: Layout, params: Any) -> bool:
@@ -213,7 +214,7 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
 def _columns(flat: Layout, params: PyTree) -> list[Any]:
     """The leaves of `params`; a list of numbers is a column too."""
     columns, structure = flattened(params)
-    if structure == flat.params:
+    if structure == flat.structure:
         return columns
     with contextlib.suppress(ValueError):
         columns = flat.treedef.flatten_up_to(params)

@@ -21,6 +21,7 @@ from hyperopt_jax.errors import (
 )
 from hyperopt_jax.spaces import Codec
 from tests import zoo
+from tests.compiled import n_compiled
 from tests.zoo import FAST
 
 KEY = jax.random.key(3)
@@ -38,6 +39,22 @@ def told(state, search, values, results):
 
 def flat_objective(key, params):
     return jnp.zeros(())
+
+
+def test_other_names_and_choices_are_no_new_program():
+    def told_and_asked(name, choices):
+        space = {name: hj.LinearSpace(0.0, 1.0), "z": hj.ChoiceSpace(choices)}
+        state, search = study(space, 6, n_parallel=1)
+        params = {name: jnp.asarray([0.5]), "z": jnp.asarray([1], jnp.int32)}
+
+        def once():
+            after = search.update_state(state, KEY, jnp.ones(1), params)
+            return search.get_next_params(after, KEY)
+
+        return n_compiled(once)[1]
+
+    assert told_and_asked("a", ["u", "v"]) > 0
+    assert told_and_asked("b", [None, print]) == 0
 
 
 def test_state_holds_raw_values_and_results_zero_padded():

@@ -23,6 +23,7 @@ from hyperopt_jax.spaces import (
     BooleanSpace,
     Codec,
     CompositeSpace,
+    ConstrainedSpace,
     PermutationSpace,
     SubsetSpace,
     VectorSpace,
@@ -645,6 +646,13 @@ class TestSize:
         U = jnp.full((1, 10), 0.5)
         assert codec_of(other).decode(U)[0, 0] == 3.5
         assert codec_of(space) is codec
+
+    def test_a_node_whose_own_dict_is_changed_is_seen_anew(self):
+        inner = {"a": LinearSpace(0.0, 1.0)}
+        space = ConstrainedSpace(inner, lambda p: p["a"] < 0.9)
+        assert n_params(space) == codec_of(space).n_params == 1
+        inner["b"] = LinearSpace(0.0, 1.0)
+        assert n_params(space) == codec_of(space).n_params == 2
 
     def test_a_codec_is_made_anew_for_another_precision(self):
         # A kind with Python's numbers, which have the precision that JAX has now.

@@ -30,6 +30,7 @@ from hyperopt_jax.spaces import (
     VectorSpace,
 )
 from tests import zoo
+from tests.compiled import n_compiled
 
 KEY = jax.random.key(0)
 
@@ -236,21 +237,6 @@ def test_finite_spaces_inside_a_program_that_closes_over_them():
         return x + spaces.size(space), x + len(points)
 
     assert sizes(1.0) == (79, 79)
-
-
-def n_compiled(function):
-    """What a function returns, and how many programs were compiled for it."""
-    events = []
-
-    def listen(event, duration, **_):
-        events.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        result = function()
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-    return result, sum("backend_compile" in event for event in events)
 
 
 def test_few_programs_are_compiled_for_a_structured_space():
