@@ -122,6 +122,11 @@ def variants():
         against="n_greedy=2",
         also={"n_greedy": 2},
     )
+    constant("gp._hyper", "LENGTH_SCALE_MEAN", -2.6, -0.6)
+    constant("gp._hyper", "LENGTH_SCALE_STD", 0.5, 1.732, 3)
+    constant("gp._hyper", "AMPLITUDE_STD", 1, 9)
+    constant("gp._hyper", "NOISE_MEAN", -13, -9, -3)
+    constant("gp._hyper", "NOISE_STD", 2, 8)
     constant("gp._taylor", "RADIUS", 10, 200)
     constant("gp._taylor", "STEEPNESS", 0.004, 0.4)
     constant("gp._taylor", "EVIDENCE", 0, 1, 1e9)
