@@ -94,6 +94,7 @@ def _tuned_hyper(
         ok[rows] & in_use,
         nugget_for(optimizer.jitter, rows.shape[0], t.dtype),
         optimizer.n_hparam_steps,
+        codec.n_active_groups(),
     )
 
 

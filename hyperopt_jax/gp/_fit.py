@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from hyperopt_jax.gp._hyper import Hyperparameters, bounds, prior_penalty
 from hyperopt_jax.gp._marginal import gaussian_nll, gram
@@ -22,11 +22,12 @@ def fit(
     mask: Bool[Array, " n"],
     nugget: Float[Array, ""],
     n_steps: int,
+    n_dimensions: ArrayLike | None = None,
 ) -> Hyperparameters:
     """`n_steps` of Adam on the log posterior of the hyperparameters, from `start`.
 
     Maximises log p(t | U, hyper) + log p(hyper) over the logarithms, inside their
-    bounds. A step whose gradient is not finite (a kernel matrix that float32 cannot
+    bounds; `n_dimensions` is that of `prior_penalty`. A step whose gradient is not finite (a kernel matrix that float32 cannot
     factor) moves nothing.
     """
 
@@ -37,7 +38,7 @@ def fit(
     def loss(theta: Float[Array, " p"]) -> Float[Array, ""]:
         hyper = unravel(theta)
         K = gram(kernel, hyper, U, mask, nugget)
-        return gaussian_nll(K, t) + prior_penalty(hyper)
+        return gaussian_nll(K, t) + prior_penalty(hyper, n_dimensions)
 
     adam = optax.adam(LEARNING_RATE)
 

@@ -4,7 +4,7 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 
 class Hyperparameters(eqx.Module):
@@ -42,18 +42,24 @@ def bounds(like: Hyperparameters) -> tuple[Hyperparameters, Hyperparameters]:
     return full(0), full(1)
 
 
-def length_scale_mean(n_dimensions: int) -> float:
+def length_scale_mean(n_dimensions: ArrayLike) -> Float[Array, ""]:
     """Prior mean of a log length scale: sqrt(2) - 3 + log(d) / 2."""
-    return LENGTH_SCALE_MEAN + 0.5 * math.log(n_dimensions)
+    return LENGTH_SCALE_MEAN + 0.5 * jnp.log(n_dimensions)
 
 
-def prior_penalty(hyper: Hyperparameters) -> Float[Array, ""]:
-    """Minus the log prior density on the logarithms, up to a constant."""
+def prior_penalty(
+    hyper: Hyperparameters, n_dimensions: ArrayLike | None = None
+) -> Float[Array, ""]:
+    """Minus the log prior density on the logarithms, up to a constant.
 
-    def half_square(value: Array, mean: float, std: float) -> Float[Array, ""]:
+    `n_dimensions` is how many length scales count at once: all of them where it is None,
+    fewer where parameters are conditional.
+    """
+
+    def half_square(value: Array, mean: ArrayLike, std: float) -> Float[Array, ""]:
         return 0.5 * jnp.sum(((value - mean) / std) ** 2)
 
-    d = hyper.log_length_scale.shape[0]
+    d = hyper.log_length_scale.shape[0] if n_dimensions is None else n_dimensions
     return (
         half_square(hyper.log_length_scale, length_scale_mean(d), LENGTH_SCALE_STD)
         + half_square(hyper.log_amplitude, AMPLITUDE_MEAN, AMPLITUDE_STD)

@@ -41,6 +41,7 @@ from hyperopt_jax.spaces._layout import (
 
 NEUTRAL = 0.5
 ACTIVITY = 0.5
+N_CONFIGURATIONS = 256  # of which one counts what is active on average
 
 
 class Codec(eqx.Module):
@@ -119,6 +120,16 @@ class Codec(eqx.Module):
     def n_groups(self) -> int:
         """How many length scales a model of `features` has."""
         return int(self.feature_groups.max(initial=-1)) + 1
+
+    def n_active_groups(self) -> Float[Array, ""] | int:
+        """How many length scales count in a random configuration, on average."""
+        if self.activity is None:
+            return self.n_groups
+        shape = (N_CONFIGURATIONS, self.n_coordinates)
+        U = hashed_uniform(jax.random.key(0), shape, _float())
+        _, first = np.unique(self._groups()[0], return_index=True)
+        active = self._active_places(U)[:, self._scope_of("features")[first]]
+        return jnp.sum(jnp.mean(active.astype(_float()), axis=0))
 
     def n_values(self) -> Float[Array, " l"]:
         """How many values each searched parameter has; inf for an interval."""

@@ -222,6 +222,16 @@ class TestPrior:
         one, many = gp.length_scale_mean(1), gp.length_scale_mean(64)
         assert many - one == pytest.approx(math.log(8))
 
+    def test_counts_as_many_dimensions_as_it_is_told(self):
+        h = hyper(lengths=(0.3, 0.6, 0.9))
+        of_all = float(gp.prior_penalty(h))
+        assert float(gp.prior_penalty(h, 3)) == of_all
+        shorter = gp.length_scale_mean(2) - gp.length_scale_mean(3)
+        moved = Hyperparameters(
+            h.log_length_scale + shorter, h.log_amplitude, h.log_noise
+        )
+        assert float(gp.prior_penalty(moved, 2)) == pytest.approx(of_all, rel=1e-5)
+
     def test_is_smallest_at_its_mean(self):
         def penalty(length, amplitude, noise):
             return float(

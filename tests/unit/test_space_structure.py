@@ -42,6 +42,7 @@ from hyperopt_jax.spaces import (
 )
 
 KEY = jax.random.key(0)
+XY = [LinearSpace(0.0, 1.0), LinearSpace(0.0, 1.0)]
 
 
 def model():
@@ -195,6 +196,30 @@ def test_features_are_blind_to_inactive_values_and_positive_semidefinite(sampled
     moved = jnp.where(active, S, noise)
     np.testing.assert_allclose(eqx.filter_jit(Codec.features)(codec, moved), F)
     np.testing.assert_allclose(eqx.filter_jit(Codec.snap)(codec, moved), S, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        ([LinearSpace(0.0, 1.0), ChoiceSpace(["a", "b", "c"])], 2),
+        # The choice, one branch in two, and in that one another choice of two.
+        (
+            ConditionalSpace(
+                {
+                    "a": [LinearSpace(0.0, 1.0), ConditionalSpace({"b": XY, "c": {}})],
+                    "d": {},
+                }
+            ),
+            1 + (1 + 1 + 2 / 2) / 2,
+        ),
+        # The length, and of three entries the first two on average.
+        (ListSpace(LinearSpace(0.0, 1.0), 3), 1 + (1 + 2 + 3) / 3),
+    ],
+    ids=["plain", "nested", "list"],
+)
+def test_how_many_groups_count_on_average(space, expected):
+    found = eqx.filter_jit(Codec.n_active_groups)(Codec(space))
+    assert float(found) == pytest.approx(expected, rel=0.05)
 
 
 def test_features_of_a_conditional_number_are_as_documented():
