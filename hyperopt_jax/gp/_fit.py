@@ -27,8 +27,8 @@ def fit(
     """`n_steps` of Adam on the log posterior of the hyperparameters, from `start`.
 
     Maximises log p(t | U, hyper) + log p(hyper) over the logarithms, inside their
-    bounds; `n_dimensions` is that of `prior_penalty`. A step whose gradient is not finite (a kernel matrix that float32 cannot
-    factor) moves nothing.
+    bounds; `n_dimensions` is that of `prior_penalty`. A step whose gradient is not
+    finite (a kernel matrix that float32 cannot factor) moves nothing.
     """
 
     # One flat vector: an optimizer step is then a handful of kernels, whatever it tunes.
