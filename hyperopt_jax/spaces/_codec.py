@@ -41,7 +41,7 @@ from hyperopt_jax.spaces._layout import (
 
 NEUTRAL = 0.5
 ACTIVITY = 0.5
-N_CONFIGURATIONS = 256  # of which one counts what is active on average
+N_CONFIGURATIONS = 256
 
 
 class Codec(eqx.Module):
@@ -122,13 +122,16 @@ class Codec(eqx.Module):
         return int(self.feature_groups.max(initial=-1)) + 1
 
     def n_active_groups(self) -> Float[Array, ""] | int:
-        """How many length scales count in a random configuration, on average."""
+        """How many length scales count in a random configuration, constraints aside.
+
+        On average over `N_CONFIGURATIONS`, always the same ones.
+        """
         if self.activity is None:
             return self.n_groups
         shape = (N_CONFIGURATIONS, self.n_coordinates)
         U = hashed_uniform(jax.random.key(0), shape, _float())
-        _, first = np.unique(self._groups()[0], return_index=True)
-        active = self._active_places(U)[:, self._scope_of("features")[first]]
+        scopes = self._scope_of("features")[_heads(self._groups()[0])]
+        active = self._active_places(U)[:, scopes]
         return jnp.sum(jnp.mean(active.astype(_float()), axis=0))
 
     def n_values(self) -> Float[Array, " l"]:
@@ -362,8 +365,8 @@ class Codec(eqx.Module):
             neutral[self._of_leaves(columns, "features")] = kind.neutral_feature
         neutral = np.where(scopes > 0, neutral, 0)
         present = active[:, scopes].astype(F.dtype)
-        _, first = np.unique(groups, return_index=True)
-        own = first[scopes[first] > 0]
+        heads = _heads(groups)
+        own = heads[scopes[heads] > 0]
         F = (F - jnp.asarray(neutral)[None, :]) * present
         return jnp.concatenate([F, ACTIVITY * present[:, own]], axis=1)
 
@@ -381,7 +384,7 @@ class Codec(eqx.Module):
         if self.activity is None:
             return groups, np.zeros(0, int)
         scopes = self._scope_of("features")
-        _, heads = np.unique(groups, return_index=True)
+        heads = _heads(groups)
         return groups, groups[heads[scopes[heads] > 0]]
 
     def _scope_of(self, table: str) -> np.ndarray:
@@ -442,6 +445,11 @@ def _codec_of(space: PyTree) -> Codec:
 def _as_array(xp: Any, field: Any) -> Any:
     """A field of a space as an array: kinds that users write may hold Python's numbers."""
     return xp.asarray(field, jnp.result_type(field))
+
+
+def _heads(groups: np.ndarray) -> np.ndarray:
+    """The first column of each group of features."""
+    return np.unique(groups, return_index=True)[1]
 
 
 def _encode_inside(space: Space, value: Float[Array, "..."]) -> Float[Array, "..."]:
