@@ -5,10 +5,15 @@ import os
 # JAX's factorisations on CPU run in BLAS threads, which fight over a busy machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Most of the time goes into machine code that runs once or twice: without optimisation it
-# takes half as long to make. Without it one step may round in another way in another
-# program, and long runs are slow: `XLA_FLAGS= pytest -m optimised` tests what users run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Most of the time goes into machine code that runs once or twice: without optimisation, by
+# XLA's older emitters and in one piece it takes a third as long to make. Without it one step
+# may round in another way in another program, and long runs are slow:
+# `XLA_FLAGS= pytest -m optimised` tests what users run.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
 
 import jax
 import pytest

@@ -159,8 +159,9 @@ WHOLE = {
 
 
 @pytest.mark.optimised
-@pytest.mark.parametrize("start", ["random", "bayesian"])
-@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize(
+    ("kind", "start"), [*((kind, "random") for kind in WHOLE), ("array", "bayesian")]
+)
 def test_whole_numbers_that_cannot_be_feasible_are_no_trials(kind, start):
     """An integer holds no NaN: 0 would be evaluated, and count as a success."""
 
@@ -186,11 +187,14 @@ def test_whole_numbers_that_cannot_be_feasible_are_no_trials(kind, start):
 
 
 @pytest.mark.optimised
-@pytest.mark.parametrize("start", [hj.RandomSearch.init, hj.BayesianSearch.init])
 @pytest.mark.parametrize(
-    "leaf",
-    [hj.BooleanSpace, lambda: hj.QLinearSpace(0, 1, datatype=jnp.int8)],
-    ids=["truth", "short"],
+    ("leaf", "start"),
+    [
+        (hj.BooleanSpace, hj.RandomSearch.init),
+        (hj.BooleanSpace, hj.BayesianSearch.init),
+        (lambda: hj.QLinearSpace(0, 1, datatype=jnp.int8), hj.RandomSearch.init),
+    ],
+    ids=["truth-random", "truth-bayesian", "short-random"],
 )
 def test_what_cannot_be_marked_is_no_trial_either(leaf, start):
     def study(least):
