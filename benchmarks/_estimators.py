@@ -151,9 +151,11 @@ def best_of_tpe(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(
-        seed=seed, multivariate=True, group=True, warn_independent_sampling=False
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # settings that are experimental or deprecated
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, group=True, warn_independent_sampling=False
+        )
     study = optuna.create_study(sampler=sampler)
     best, done = np.inf, 0
     while done < trials:
