@@ -206,7 +206,7 @@ def _add_scores(report, title, best, **cells):
         if len(losses) > 1 and name != "tuned":
             test = scipy.stats.mannwhitneyu(best["tuned"], losses)
             row["p against tuned"] = float(test.pvalue)
-        report.add(title, row)
+        report.add(title, {**row, "hidden": {"losses": list(map(float, losses))}})
 
 
 def estimators(report, args):
