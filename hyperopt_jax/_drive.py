@@ -85,20 +85,24 @@ def step(
     The rows of `given` that are not NaN take the place of what the search proposes.
     """
     keys = _keys(key, first_trial, optimizer.n_parallel)
-    state, keys = _apart((state, keys))
+    space, q = state.space, optimizer.n_parallel
+    state, keys = _state_apart(state), _apart(keys)
     params = optimizer.get_next_params(state, keys.ask)
-    if given is not None:
-        proposed = ravel(state.space, params, lost_too=True)
-        params = unravel(state.space, jnp.where(jnp.isnan(given), proposed, given))
-    params = _apart(params)
-    outputs = evaluate(func, keys.trials, params)
-    results = _apart(as_results(outputs, optimizer.n_parallel))
-    if is_constrained(state.space):
+    if given is not None or not is_concrete(params):
+        # One barrier for all parameters, and for each one that the objective takes its
+        # own: a thousand that it leaves alone cost a program nothing.
+        X = ravel(space, params, lost_too=True)
+        if given is not None:
+            X = jnp.where(jnp.isnan(given), X, given)
+        params = unravel(space, _apart(X))
+    outputs = evaluate(func, keys.trials, jax.tree.map(_apart, params))
+    results = _apart(as_results(outputs, q))
+    if is_constrained(space):
         # Where the search found no feasible point, whatever the objective says of none.
-        X = ravel(state.space, params, lost_too=True)
-        results = jnp.where(is_lost(codec_of(state.space), X), jnp.nan, results)
+        X = ravel(space, params, lost_too=True)
+        results = jnp.where(is_lost(codec_of(space), X), jnp.nan, results)
     state = optimizer.update_state(state, keys.tell, results, params)
-    return _apart(state), params, results
+    return _state_apart(state), params, results
 
 
 # One program and not ten, where a step is not part of a larger one.
@@ -112,6 +116,11 @@ def _apart(values: PyTree) -> PyTree:
     each then rounds alike wherever it stands.
     """
     return values if is_concrete(values) else lax.optimization_barrier(values)
+
+
+def _state_apart(state: "OptimizerState") -> "OptimizerState":
+    """`_apart`, but for the space: a loop need not carry what no step changes."""
+    return eqx.tree_at(lambda s: s.space, _apart(state), state.space)
 
 
 def _run(
