@@ -5,9 +5,9 @@ import os
 # JAX's factorisations on CPU run in BLAS threads, which fight over a busy machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Most of the time goes into machine code that runs once or twice: without optimisation, by
-# XLA's older emitters and in one piece it takes a third as long to make. Without it one step
-# may round in another way in another program, and long runs are slow:
+# Most of the time goes into machine code that runs once or twice: without optimisation it
+# takes half as long to make, by XLA's older emitters and in one piece a third less again.
+# One step may then round in another way in another program, and long runs are slow:
 # `XLA_FLAGS= pytest -m optimised` tests what users run.
 os.environ.setdefault(
     "XLA_FLAGS",
