@@ -102,7 +102,7 @@ def codec_call(codec, name):
 
 
 def compile_times(report, args):
-    """Ten leaves and a thousand of the same kinds: the first proposal of a search."""
+    """Ten leaves and a thousand of the same kinds: a proposal, and whole studies."""
     from hyperopt_jax import (
         BayesianSearch,
         BooleanSpace,
@@ -125,22 +125,75 @@ def compile_times(report, args):
         "tuned": lambda space: BayesianSearch.tuned(space, 50, n_parallel=1),
     }
 
-    def seconds(name, n):
+    def proposal(state, search, n):
+        return search.get_next_params(state, jax.random.key(0))
+
+    def study(state, search, n, loss=_of_one_leaf):
+        return search.optimize_scan(state, jax.random.key(0), loss, 2)[1][1]
+
+    def study_of_all(state, search, n):
+        return study(state, search, n, _of_all_leaves)
+
+    def in_a_program(state, search, n):
+        return jax.jit(lambda: study(state, search, n))()
+
+    def with_histories(state, search, n):
+        key = jax.random.key(0)
+        run = lambda: search.optimize_scan(state, key, _of_one_leaf, 2)[1]  # noqa: E731
+        return jax.jit(run)()
+
+    def no_search(state, search, n):
+        return _bare_loop(n)
+
+    whats = {
+        "a proposal": proposal,
+        "a study": study,
+        "a study, objective of all leaves": study_of_all,
+        "a study inside jit": in_a_program,
+        "a study inside jit, histories out": with_histories,
+    }
+
+    def seconds(name, what, n):
         space = {f"p{i:04d}": kinds[i % 5](i) for i in range(n)}
         state, search = searches[name](space)
         jax.clear_caches()
         with _report.CompileClock() as clock:
-            jax.block_until_ready(search.get_next_params(state, jax.random.key(0)))
+            jax.block_until_ready(what(state, search, n))
         return clock.xla + clock.tracing
 
-    for name in searches:
-        seconds(name, 10)
+    cases = [(name, *what) for name in searches for what in whats.items()]
+    cases.append(
+        ("random", "no search: a bare loop, objective of all leaves", no_search)
+    )
+    for name, title, what in cases:
+        seconds(name, what, 10)
         base = None
         for n in (10, 100, 1000):
-            own = float(np.median([seconds(name, n) for _ in range(args.rounds)]))
+            own = float(np.median([seconds(name, what, n) for _ in range(args.rounds)]))
             base = base or own
-            row = {"search": name, "leaves": n, "compile s": own}
-            report.add("compiling a proposal", {**row, "/ 10 leaves": own / base})
+            row = {"what": title, "search": name, "leaves": n, "compile s": own}
+            report.add("compiling", {**row, "/ 10 leaves": own / base})
+
+
+def _of_one_leaf(key, params):
+    return jnp.square(params["p0001"])
+
+
+def _of_all_leaves(key, params):
+    return sum(jnp.square(leaf.astype(float)) for leaf in params.values())
+
+
+def _bare_loop(n):
+    """What an objective of `n` leaves costs a program that draws numbers for them."""
+
+    def body(least, key):
+        X = jax.random.uniform(key, (1, n))
+        params = dict(enumerate(jnp.unstack(X, axis=1)))
+        loss = jax.vmap(_of_all_leaves)(key[None], params)
+        return jnp.minimum(least, loss), (X, loss)
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    return jax.jit(lambda: jax.lax.scan(body, jnp.full(1, jnp.inf), keys))()[1][1]
 
 
 def categories(report, args):

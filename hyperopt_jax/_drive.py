@@ -27,7 +27,9 @@ from hyperopt_jax._evaluate import (
 from hyperopt_jax._progress import report_from_loop
 from hyperopt_jax._quick_compile import can_compile_quickly, compiled_quickly
 from hyperopt_jax.spaces import (
+    Codec,
     codec_of,
+    codec_told,
     is_constrained,
     is_lost,
     n_columns,
@@ -120,10 +122,11 @@ def _apart(values: PyTree) -> PyTree:
 
 def _state_apart(state: "OptimizerState") -> "OptimizerState":
     """`_apart`, but for the space: a loop need not carry what no step changes."""
-    return eqx.tree_at(lambda s: s.space, _apart(state), state.space)
+    return _apart(state.in_space(None)).in_space(state.space)
 
 
 def _run(
+    codec: Codec,
     optimizer: "Optimizer",
     state: "OptimizerState",
     key: PRNGKeyArray,
@@ -140,39 +143,63 @@ def _run(
 ]:
     """A whole stretch of a study as one program: a scan a segment.
 
-    Returns the state and the histories of parameters, as a table, and of results; and
-    with a `bar` when it would be moved next.
+    Returns the state without its space, and the histories of parameters, as a table, and
+    of results; and with a `bar` when it would be moved next.
     """
     q, space = optimizer.n_parallel, state.space
 
     def body(carry: tuple, batch: tuple) -> tuple[tuple, tuple[Array, Array]]:
         (small, report_due), (i, rows) = carry, batch
         small, params, results = step(
-            optimizer, small, key, func, first_trial + i * q, given=rows
+            optimizer,
+            small.in_space(space),
+            key,
+            func,
+            first_trial + i * q,
+            given=rows,
         )
         if bar is not None:
             report_due = report_from_loop(bar, i + 1, report_due)
-        return (small, report_due), (ravel(space, params), results)
+        return (small.in_space(None), report_due), (ravel(space, params), results)
 
     done, histories = 0, []
     report_due = None if bar is None else jnp.int32(1)
     for segment in segments:
-        small = optimizer.shrink(state, segment.capacity)
+        small = optimizer.shrink(state, segment.capacity).in_space(None)
         end = done + segment.n_steps
         rows = None if given is None else given[done:end]
         steps = jnp.arange(done, end, dtype=jnp.int32)
-        (small, report_due), history = lax.scan(
-            body, (small, report_due), (steps, rows)
-        )
-        state = optimizer.regrow(state, small)
+        with codec_told(space, codec):
+            (small, report_due), history = lax.scan(
+                body, (small, report_due), (steps, rows)
+            )
+        state = optimizer.regrow(state, small.in_space(space))
         histories.append(history)
         done = end
     tables, results = zip(*histories, strict=True)
-    return state, jnp.concatenate(tables), jnp.concatenate(results), report_due
+    told = state.in_space(None)
+    return told, jnp.concatenate(tables), jnp.concatenate(results), report_due
 
 
-_run_as_usual = on_one_blas_thread(eqx.filter_jit(_run))
-_run_compiled_quickly = on_one_blas_thread(compiled_quickly(_run))
+def _beside_its_space(program: Callable[..., Any]) -> Callable[..., Any]:
+    """Runs `program`, a compiled `_run`, with the codec in the place of the space.
+
+    The program then neither takes nor returns the bounds of every leaf, of which a
+    thousand would take longer to compile than a search.
+    """
+
+    def run(
+        optimizer: "Optimizer", state: "OptimizerState", *args: Any, **kwargs: Any
+    ) -> tuple["OptimizerState", Any, Any, Any]:
+        codec = codec_of(state.space)
+        told, *histories = program(codec, optimizer, state, *args, **kwargs)
+        return told.in_space(state.space), *histories
+
+    return run
+
+
+_run_as_usual = _beside_its_space(on_one_blas_thread(eqx.filter_jit(_run)))
+_run_compiled_quickly = _beside_its_space(on_one_blas_thread(compiled_quickly(_run)))
 
 
 def runner(

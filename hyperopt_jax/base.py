@@ -40,6 +40,19 @@ class OptimizerState(eqx.Module):
         """
         return dataclasses.replace(self, **changes)
 
+    def in_space(self, space: PyTree) -> Self:
+        """A copy with another space, or with None in its place.
+
+        Made without the constructor, so nothing is checked or converted again.
+        """
+        children, structure = jax.tree_util.tree_flatten_with_path(
+            self, is_leaf=lambda node: node is not self
+        )
+        own = (jax.tree_util.GetAttrKey("space"),)
+        return jax.tree.unflatten(
+            structure, [space if path == own else child for path, child in children]
+        )
+
 
 class BatchCompleted(NamedTuple):
     """What a callback of `Optimizer.optimize` is told after each batch.

@@ -46,7 +46,7 @@ def tell(
 ) -> BayesianSearchState:
     """The state with a batch added, but for its space, which the caller has."""
     small = _tell.tell(optimizer, optimizer.shrink(state, size), results, X)
-    return optimizer.regrow(state, small).replace(space=None)
+    return optimizer.regrow(state, small).in_space(None)
 
 
 @_program

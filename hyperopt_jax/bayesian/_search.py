@@ -309,7 +309,7 @@ class BayesianSearch(Optimizer):
         _warn_of_values_outside(state, X)
         size = _size_for(state, X.shape[0])
         told = _compiled.tell(self, _gathered(state), results, X, size)
-        return _in_space(told, state.space)
+        return told.in_space(state.space)
 
     def best_result(self, state: BayesianSearchState) -> Float[Array, ""]:
         """The best recorded result; -inf (or inf, minimising) before any success."""
@@ -448,17 +448,7 @@ def _n_local(d: int, discrete: bool, conditional: bool) -> int:
 
 def _gathered(state: BayesianSearchState) -> BayesianSearchState:
     """`state` as programs take it, with the codec of its space in the space's place."""
-    return _in_space(state, codec_of(state.space))
-
-
-def _in_space(state: BayesianSearchState, space: PyTree) -> BayesianSearchState:
-    """`state` with another `space`.
-
-    Put together as JAX does it: `replace` goes through the constructor, which takes
-    longer than telling did.
-    """
-    (_, *rest), structure = jax.tree.flatten(state, is_leaf=lambda x: x is not state)
-    return jax.tree.unflatten(structure, [space, *rest])
+    return state.in_space(codec_of(state.space))
 
 
 def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) -> None:

@@ -13,7 +13,11 @@ from hyperopt_jax.spaces._choice import (
     ChoiceSpace as ChoiceSpace,
     OrdinalSpace as OrdinalSpace,
 )
-from hyperopt_jax.spaces._codec import Codec as Codec, codec_of as codec_of
+from hyperopt_jax.spaces._codec import (
+    Codec as Codec,
+    codec_of as codec_of,
+    codec_told as codec_told,
+)
 from hyperopt_jax.spaces._compiled import draw as draw, is_lost as is_lost
 from hyperopt_jax.spaces._conditional import ConditionalSpace as ConditionalSpace
 from hyperopt_jax.spaces._constrained import ConstrainedSpace as ConstrainedSpace

@@ -12,6 +12,7 @@ flattens their pytree:
 For spaces of numbers alone the three have a column a parameter, and features are places.
 """
 
+import contextlib
 import functools
 import math
 from typing import Any
@@ -30,11 +31,11 @@ from hyperopt_jax.spaces._activity import Activity
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._bounds import ends_of
 from hyperopt_jax.spaces._layout import (
+    Remembered,
     Rule,
     columns_of,
     is_searched,
     layout,
-    remembered,
     starts,
     width,
 )
@@ -437,7 +438,16 @@ def codec_of(space: PyTree) -> Codec:
     return space if isinstance(space, Codec) else _codec_of(space)
 
 
-@remembered
+def codec_told(space: PyTree, codec: Codec) -> contextlib.AbstractContextManager[None]:
+    """Within, `codec` is that of `space`.
+
+    Of a program's own space, whose bounds it would put together one by one, it is told
+    the codec that was made on the host.
+    """
+    return _codec_of.told(space, codec)
+
+
+@Remembered
 def _codec_of(space: PyTree) -> Codec:
     return Codec(space)
 

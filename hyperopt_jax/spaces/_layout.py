@@ -5,12 +5,13 @@ they own, so that conditions and constraints end up in one list for the whole sp
 whatever the nesting.
 """
 
+import contextlib
 import functools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -183,29 +184,44 @@ def is_searched(space: Space) -> bool:
     return math.prod(space.cube_shape) > 0
 
 
-def remembered(function: Callable[[PyTree], R]) -> Callable[[PyTree], R]:
-    """`function` of a space, which keeps what it returned for the last concrete ones.
+class Remembered(Generic[R]):
+    """A function of a space, which keeps what it returned for the last concrete ones.
 
     A study asks for the same things of the same space in every trial.
     """
-    known: dict[Any, R] = {}
 
-    @functools.wraps(function)
-    def ask(space: PyTree) -> R:
-        # In either precision there is another answer.
-        key = _Same(space), jax.config.jax_enable_x64  # type: ignore[attr-defined]
-        answer = known.get(key)
+    def __init__(self, function: Callable[[PyTree], R]):
+        self._function = function
+        self._known: dict[Any, R] = {}
+        functools.update_wrapper(self, function)
+
+    def __call__(self, space: PyTree) -> R:
+        key = self._key(space)
+        answer = self._known.get(key)
         if answer is not None:
             return answer
         if not is_concrete(space):
-            return function(space)
+            return self._function(space)
         with on_the_host():
-            known[key] = answer = function(space)
-        if len(known) > MAX_REMEMBERED:
-            known.pop(next(iter(known)), None)
+            self._known[key] = answer = self._function(space)
+        if len(self._known) > MAX_REMEMBERED:
+            self._known.pop(next(iter(self._known)), None)
         return answer
 
-    return ask
+    @contextlib.contextmanager
+    def told(self, space: PyTree, answer: R) -> Iterator[None]:
+        """Within, `answer` is what is known of `space`, which may be traced."""
+        key = self._key(space)
+        self._known[key] = answer
+        try:
+            yield
+        finally:
+            self._known.pop(key, None)
+
+    @staticmethod
+    def _key(space: PyTree) -> Any:
+        # In either precision there is another answer.
+        return _Same(space), jax.config.jax_enable_x64  # type: ignore[attr-defined]
 
 
 class _Same:
@@ -232,7 +248,7 @@ class _Same:
         )
 
 
-@remembered
+@Remembered
 def layout(space: PyTree) -> Layout:
     """The flat view of `space`; raises `SpaceError` where something is no space."""
     leaves, treedef = jax.tree.flatten(space, is_leaf=is_node)

@@ -13,7 +13,7 @@ from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._bounds import ends_of
 from hyperopt_jax.spaces._checked import is_constrained
 from hyperopt_jax.spaces._codec import codec_of
-from hyperopt_jax.spaces._layout import full_layout, layout, remembered, starts, width
+from hyperopt_jax.spaces._layout import Remembered, full_layout, layout, starts, width
 from hyperopt_jax.spaces._vector import entry_of
 
 # A value may pass a bound by so much of it: it has been rounded on its way.
@@ -52,7 +52,7 @@ class _Limits(NamedTuple):
     ruled: list[tuple[Space, int, int]]  # an order, a subset, weights; and its columns
 
 
-@remembered
+@Remembered
 def _limits(space: PyTree) -> _Limits:
     leaves = layout(space).spaces
     widths = tuple(width(leaf, "values") for leaf in leaves)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree, Shaped
 from hyperopt_jax._checks import as_numbers, flattened, is_concrete
 from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces._fixed import FixedSpace
-from hyperopt_jax.spaces._layout import Block, Layout, is_searched, layout
+from hyperopt_jax.spaces._layout import Layout, columns_of, is_searched, layout
 
 
 def n_params(space: PyTree) -> int:
@@ -50,28 +50,53 @@ def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
     copy for each shape and dtype.
     """
     flat = layout(space)
-    table = np.asarray(X) if is_concrete(X) else X
-    leaves = [_leaf(block, table) for block in flat.blocks]
-    return jax.tree.unflatten(flat.treedef, leaves)
+    on_host = is_concrete(X)
+    table = np.asarray(X) if on_host else X
+    leading, widths = table.shape[:-1], flat.widths("values")
+    leaves = {
+        i: jnp.broadcast_to(block.space.value, leading + block.shape)
+        for i, block in enumerate(flat.blocks)
+        if isinstance(block.space, FixedSpace)
+    }
+    # All of one dtype at once: in a program, whatever is done to each of a thousand leaves
+    # takes its time to trace and to compile.
+    searched = {i: b.dtype for i, b in enumerate(flat.blocks) if i not in leaves}
+    for dtype, members in _alike(searched).items():
+        columns = columns_of(members, widths)
+        whole = len(columns) == table.shape[-1]
+        part = _converted(table if whole else table[..., columns], dtype)
+        for i, values in zip(
+            members, _split(part, [widths[i] for i in members]), strict=True
+        ):
+            values = values.reshape(leading + flat.blocks[i].shape)
+            leaves[i] = _on_device(values) if on_host else values
+    return jax.tree.unflatten(flat.treedef, [leaves[i] for i in range(len(leaves))])
 
 
-def _leaf(block: Block, table: Any) -> Array:
-    """The values of one leaf from its columns of the table."""
-    space, start, end, shape, dtype = block
-    leading = table.shape[:-1]
-    if isinstance(space, FixedSpace):
-        return jnp.broadcast_to(space.value, leading + shape)
-    values = table[..., start] if shape == () else table[..., start:end]
-    values = values.reshape(leading + shape)
+def _alike(dtypes: dict[int, Any]) -> dict[Any, list[int]]:
+    """The leaves of each dtype, in their order."""
+    groups: dict[Any, list[int]] = {}
+    for i, dtype in dtypes.items():
+        groups.setdefault(dtype, []).append(i)
+    return groups
+
+
+def _split(part: Any, widths: list[int]) -> Any:
+    """The columns of a table in pieces of these widths."""
+    if isinstance(part, np.ndarray):
+        return np.split(part, np.cumsum(widths)[:-1], axis=-1)
+    return lax.split(part, widths, axis=part.ndim - 1)
+
+
+def _converted(values: Any, dtype: Any) -> Any:
+    """Numbers of a table in the dtype of the leaves that they belong to."""
     # What was told may lie between whole numbers; a model takes it for the nearest one.
-    between = _is_floating(values.dtype) and not _is_floating(dtype)
-    if isinstance(values, np.ndarray):
-        if between:
+    if _is_floating(values.dtype) and not _is_floating(dtype):
+        if isinstance(values, np.ndarray):
             values = np.clip(np.rint(values), *_range_of(dtype, values.dtype))
-        return _on_device(values.astype(dtype))
-    if between:
-        # The bare operation: `jnp.rint` is a function of its own in the program.
-        values = lax.round(values, lax.RoundingMethod.TO_NEAREST_EVEN)
+        else:
+            # The bare operation: `jnp.rint` is a function of its own in the program.
+            values = lax.round(values, lax.RoundingMethod.TO_NEAREST_EVEN)
     return values.astype(dtype)
 
 
@@ -193,8 +218,8 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     for _, values in searched:
         if concrete and not _is_numeric(values):
             raise ParamsError(f"expected numbers for params, got {values!r}")
-    xp, dtype = (np if concrete else jnp), _float()
-    arrays = [xp.asarray(values).astype(dtype) for _, values in searched]
+    xp = np if concrete else jnp
+    arrays = [xp.asarray(values) for _, values in searched]
     shapes = [shape for shape, _ in searched]
     leading = {_leading(a.shape, s) for a, s in zip(arrays, shapes, strict=True)}
     if len(leading) != 1 or None in leading:
@@ -204,11 +229,17 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
             f"that of its values, got {', '.join(map(str, seen))}"
         )
     q = leading.pop()
-    if all(shape == () for shape in shapes):
-        return xp.stack([a.reshape(q) for a in arrays], axis=1)
-    return xp.concatenate(
-        [a.reshape(q, math.prod(s)) for a, s in zip(arrays, shapes, strict=True)], 1
-    )
+    widths = tuple(map(math.prod, shapes))
+    groups = _alike({i: array.dtype for i, array in enumerate(arrays)})
+    parts = [
+        xp.concatenate([arrays[i].reshape(q, widths[i]) for i in members], axis=1)
+        for members in groups.values()
+    ]
+    parts = [part.astype(_float()) for part in parts]
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(columns_of([i for g in groups.values() for i in g], widths))
+    return xp.concatenate(parts, axis=1)[:, order]
 
 
 def _columns(flat: Layout, params: PyTree) -> list[Any]:

@@ -423,18 +423,26 @@ class TestGrowth:
         assert np.floor(self.proposals(study(state))).tolist() == [4, 4, 4, 4, 8, 8]
 
 
-def test_parameters_that_an_objective_leaves_alone_cost_a_program_little():
-    def n_lines(n):
-        space = {f"x{i:03d}": LinearSpace(0.0, 1.0) for i in range(n)}
-        state, search = RandomSearch.init(space)
+class TestManyLeaves:
+    """What one more leaf adds to a program whose objective leaves it alone."""
 
-        def study(state, key):
+    def per_leaf(self, count, study):
+        def counted(n):
+            space = {f"x{i:03d}": LinearSpace(0.0, 1.0) for i in range(n)}
+            state, search = RandomSearch.init(space)
             loss = lambda key, p: p["x001"] ** 2  # noqa: E731
-            return search.optimize_scan(state, key, loss, 4)[1]
+            run = lambda state, key: search.optimize_scan(state, key, loss, 4)[1]  # noqa: E731
+            return count(jax.jit(study(run, state)).lower(state, KEY))
 
-        program = jax.jit(study).lower(state, KEY).compile()
-        return program.as_text().count("\n")
+        return (counted(110) - counted(10)) / 100
 
-    # Its bounds go in and its history comes out: 11 lines. With a barrier for all of them
-    # each was worked out for itself, in 80.
-    assert n_lines(110) - n_lines(10) < 100 * 20
+    def test_whose_bounds_go_in_and_whose_history_comes_out(self):
+        n_lines = lambda program: program.compile().as_text().count("\n")  # noqa: E731
+        # 11 lines. With a barrier for all of them each was worked out for itself, in 80.
+        assert self.per_leaf(n_lines, lambda run, _: run) < 20
+
+    def test_of_a_space_that_the_program_does_not_take(self):
+        n_inputs = lambda program: program.as_text("hlo").count(" parameter(")  # noqa: E731
+        results = lambda run, state: lambda _, key: run(state, key)[1]  # noqa: E731
+        # Not one of their bounds: those are in tables that the host has put together.
+        assert self.per_leaf(n_inputs, results) == 0
