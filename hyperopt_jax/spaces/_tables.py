@@ -65,9 +65,8 @@ def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
         columns = columns_of(members, widths)
         whole = len(columns) == table.shape[-1]
         part = _converted(table if whole else table[..., columns], dtype)
-        for i, values in zip(
-            members, _split(part, [widths[i] for i in members]), strict=True
-        ):
+        pieces = _split(part, [widths[i] for i in members])
+        for i, values in zip(members, pieces, strict=True):
             values = values.reshape(leading + flat.blocks[i].shape)
             leaves[i] = _on_device(values) if on_host else values
     return jax.tree.unflatten(flat.treedef, [leaves[i] for i in range(len(leaves))])
@@ -231,11 +230,10 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     q = leading.pop()
     widths = tuple(map(math.prod, shapes))
     groups = _alike({i: array.dtype for i, array in enumerate(arrays)})
-    parts = [
-        xp.concatenate([arrays[i].reshape(q, widths[i]) for i in members], axis=1)
-        for members in groups.values()
-    ]
-    parts = [part.astype(_float()) for part in parts]
+    parts = []
+    for members in groups.values():
+        columns = [arrays[i].reshape(q, widths[i]) for i in members]
+        parts.append(xp.concatenate(columns, axis=1).astype(_float()))
     if len(parts) == 1:
         return parts[0]
     order = np.argsort(columns_of([i for g in groups.values() for i in g], widths))
