@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from hyperopt_jax._checks import check_bool
+from hyperopt_jax._checks import check_bool, is_concrete
 from hyperopt_jax.errors import ParamsError
 
 
@@ -49,7 +49,8 @@ def best_trial(
         The parameters, with scalar leaves, and the result.
 
     Raises:
-        ParamsError: no trial with a finite result, or histories of different runs.
+        ParamsError: no trial with a finite result, histories of different runs, or traced
+            ones.
         SettingError: `maximize` not True or False.
 
     ```python
@@ -57,6 +58,11 @@ def best_trial(
     ```
     """
     sign = 1.0 if check_bool("maximize", maximize) else -1.0
+    if not is_concrete(params_hist, results_hist):
+        raise ParamsError(
+            "expected concrete histories for best_trial, which works on the host, got "
+            "traced ones; inside a program index them with jnp.argmax of the results"
+        )
     batches = _batches_of(results_hist)
     results = np.concatenate([np.ravel(batch) for batch in batches])
     stacked = _are_stacked(params_hist, results_hist, batches)

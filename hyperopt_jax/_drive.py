@@ -102,7 +102,9 @@ def step(
     if is_constrained(space):
         # Where the search found no feasible point, whatever the objective says of none.
         X = ravel(space, params, lost_too=True)
-        results = jnp.where(is_lost(codec_of(space), X), jnp.nan, results)
+        lost = is_lost(codec_of(space), X)
+        xp = np if is_concrete(lost, results) else jnp
+        results = xp.where(lost, xp.nan, results)
     state = optimizer.update_state(state, keys.tell, results, params)
     return _state_apart(state), params, results
 

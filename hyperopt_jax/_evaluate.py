@@ -158,8 +158,11 @@ def _primitives(jaxpr: Any) -> Iterator[str]:
         yield from _primitives(list(equation.params.values()))
 
 
-def as_results(outputs: Any, q: int) -> Float[Array, " q"]:
-    """What an evaluator returned as (q,) floats; raises `ObjectiveError`."""
+def as_results(outputs: Any, q: int) -> Float[Any, " q"]:
+    """What an evaluator returned as (q,) floats, NumPy's unless they were JAX's.
+
+    Raises `ObjectiveError` where they are not that.
+    """
     try:
         array = outputs if isinstance(outputs, jax.Array) else np.asarray(outputs)
     except ValueError:  # a ragged list
@@ -170,7 +173,9 @@ def as_results(outputs: Any, q: int) -> Float[Array, " q"]:
             f"expected the evaluator to return results of shape ({q},), got {got}"
         )
     _check_real(array.dtype)
-    return jnp.asarray(array).astype(jnp.result_type(float))
+    # NumPy's stay NumPy's: a NaN that is put on the device is an error under
+    # jax_debug_nans.
+    return array.astype(jnp.result_type(float))
 
 
 def python_loop(

@@ -388,10 +388,15 @@ def check_results(results: Any, n_rows: int) -> Float[Any, " q"]:
         # Text, dates and complex numbers, of which NumPy would make real ones.
         if array.dtype.kind in "USMmc":
             raise TypeError(f"no real numbers: {array.dtype}")
+        # NumPy would make NaNs of these, and so failed trials of forgotten results.
+        if array.dtype.kind == "O" and any(item is None for item in np.ravel(array)):
+            raise TypeError("None is no number; a failed trial has nan")
         array = array.astype(jnp.result_type(float))
         array = array if array.ndim else array.reshape(1)
     except (TypeError, ValueError) as error:
-        raise ParamsError(f"expected numbers for results, got {results!r}") from error
+        raise ParamsError(
+            f"expected numbers for results, nan for a failed trial, got {results!r}"
+        ) from error
     if array.shape != (n_rows,):
         raise ParamsError(
             f"expected results of shape ({n_rows},), one for each of the params, got "

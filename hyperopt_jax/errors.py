@@ -45,7 +45,7 @@ class MissingExtraError(HyperoptError, ImportError):
 
 
 class OutsideBoundsWarning(UserWarning):
-    """Values from outside the bounds of the space were told to a model of it."""
+    """Values out of the bounds of a space, or between its values, were told to a model."""
 
 
 class Status(enum.IntEnum):

@@ -85,10 +85,11 @@ class GridSearch(Optimizer):
             UnknownSettingError: a setting that grid search does not have.
         """
         optimizer = make(cls, settings)
+        if key is not None:
+            check_key(key)
         grid = _grid(space)
         if optimizer.shuffle:
             key = jax.random.PRNGKey(0) if key is None else key
-            check_key(key)
             grid = jax.random.permutation(key, grid)
         # An array each: two leaves that share one cannot be donated.
         grid_idx, status = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)

@@ -37,6 +37,9 @@ LOCAL_SCALES = (1e-4, 0.3)
 # many at once.
 MAX_TRIES, BLOCK = 2**20, 512
 
+# How close in the cube two places of one discrete value may come by rounding.
+BETWEEN_VALUES = 1e-6
+
 
 def net(shift: Float[Array, " s"], n: int) -> Float[Array, "n d"]:
     """`n` points that fill the unit cube evenly, in d = s - 1 dimensions.
@@ -175,17 +178,23 @@ def _nth(codec: Codec, index: Float[Array, " n"]) -> Float[Array, "n d"]:
 
 
 def is_taken(
-    U: Float[Array, "m d"], taken: Float[Array, "n d"], mask: Bool[Array, " n"]
+    U: Float[Array, "m d"],
+    taken: Float[Array, "n d"],
+    mask: Bool[Array, " n"],
+    within: float = BETWEEN_VALUES,
 ) -> Bool[Array, " m"]:
     """Which rows of `U` equal a row of `taken` inside `mask`, to rounding."""
-    return times_taken(U, taken, mask) > 0
+    return times_taken(U, taken, mask, within) > 0
 
 
 def times_taken(
-    U: Float[Array, "m d"], taken: Float[Array, "n d"], mask: Bool[Array, " n"]
+    U: Float[Array, "m d"],
+    taken: Float[Array, "n d"],
+    mask: Bool[Array, " n"],
+    within: float = BETWEEN_VALUES,
 ) -> Int[Array, " m"]:
     """How many rows of `taken` inside `mask` each row of `U` equals, to rounding."""
-    same = jnp.all(jnp.abs(U[:, None, :] - taken[None, :, :]) < 1e-6, axis=-1)
+    same = jnp.all(jnp.abs(U[:, None, :] - taken[None, :, :]) < within, axis=-1)
     return jnp.sum(same & mask[None, :], axis=1, dtype=jnp.int32)
 
 
@@ -214,6 +223,7 @@ def maximise(
     n_restarts: int,
     n_steps: int,
     codec: Codec | None = None,
+    is_known: Callable[[Float[Array, "m d"]], Bool[Array, " m"]] | None = None,
 ) -> Float[Array, " d"]:
     """The best point of `box` found from the `n_restarts` best rows of `start`.
 
@@ -221,8 +231,12 @@ def maximise(
     discrete coordinate is scored at the value that will be evaluated. With the `codec` of
     a space with conditions or constraints, refined points that break a constraint are
     pulled back towards where they started.
+
+    Where every start ends at points that `is_known` says the search has been to, the best
+    row of `start` that is not one of them.
     """
-    _, chosen = lax.top_k(_finite(score(start)), min(n_restarts, start.shape[0]))
+    values = _finite(score(start))
+    _, chosen = lax.top_k(values, min(n_restarts, start.shape[0]))
     seeds = start[chosen]
     if n_steps == 0 or not is_free.any():
         return seeds[0]
@@ -238,7 +252,14 @@ def maximise(
     if codec is not None and (codec.has_constraints or codec.is_conditional):
         refined = codec.pulled_back(seeds, refined)
         losses = -score(refined)
-    return refined[jnp.argmin(losses)]
+    if is_known is None:
+        return refined[jnp.argmin(losses)]
+    known = is_known(refined)
+    return lax.cond(
+        jnp.all(known),
+        lambda: start[jnp.argmax(jnp.where(is_known(start), -jnp.inf, values))],
+        lambda: refined[jnp.argmin(jnp.where(known, jnp.inf, losses))],
+    )
 
 
 def box_lbfgs(

@@ -230,6 +230,12 @@ def _proposal(
     start = _feasible(codec, start, key)
     taken = jnp.arange(filled.U.shape[0], dtype=jnp.int32) < batch.first_row + i
 
+    def is_known(points: Float[Array, "m d"]) -> Bool[Array, " m"]:
+        # A corner of the cube that is best is where every start would end, trial after
+        # trial. Elsewhere the last steps of a polish may be small, but not nothing.
+        within = 4 * float(jnp.finfo(points.dtype).eps)
+        return maximise.is_taken(points, filled.U, taken, within)
+
     def highest() -> Float[Array, " d"]:
         acquire = optimizer.acquisition.bound(
             posterior,
@@ -251,6 +257,7 @@ def _proposal(
             optimizer.n_restarts,
             optimizer.n_lbfgs_steps,
             codec,
+            is_known,
         )
 
     if n_greedy is None:

@@ -154,6 +154,9 @@ class BayesianSearch(Optimizer):
     ) -> tuple[BayesianSearchState, Self]:
         """A state with room for `n_max` trials, and the search.
 
+        With settings that are to be compared with hyperoptax's, not the best ones: with
+        few trials `PI` may end behind random search. `tuned` is what to start with.
+
         Raises:
             SpaceError: no space in the pytree, something else among them, or bounds of
                 another precision than JAX has now.
@@ -459,9 +462,9 @@ def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) 
     if counts:
         told = ", ".join(f"{n} of {name or 'the value'}" for name, n in counts.items())
         warn(
-            f"expected values inside the bounds of the space, got some from outside "
-            f"({told}); they are recorded as they are, and the model takes each for the "
-            f"nearest one inside",
+            f"expected values of the space, got some that are out of its bounds or between "
+            f"its values ({told}); they are recorded as they are, and the model takes each "
+            f"for the nearest one of the space",
             OutsideBoundsWarning,
         )
 

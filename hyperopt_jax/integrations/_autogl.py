@@ -10,6 +10,7 @@ from hyperopt_jax._checks import check_int
 from hyperopt_jax.errors import SettingError, SpaceError
 from hyperopt_jax.integrations._ranges import (
     bounds_of,
+    check_dict,
     is_range,
     number_space,
     plain_constant,
@@ -258,8 +259,7 @@ def _is_sorted(values: Iterable[Any]) -> bool:
 
 
 def _items(space: Any, purpose: str) -> Iterable[tuple[str, Any]]:
-    if not isinstance(space, Mapping):
-        raise SpaceError(f"expected a dict of spaces for {purpose}, got {space!r}")
+    check_dict(space, purpose)
     return space.items()
 
 

@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from hyperopt_jax._checks import as_numbers
 from hyperopt_jax.errors import ParamsError, SpaceError
-from hyperopt_jax.integrations._ranges import bounds_of, plain_constant
+from hyperopt_jax.integrations._ranges import bounds_of, check_dict, plain_constant
 from hyperopt_jax.spaces import (
     BooleanSpace,
     ChoiceSpace,
@@ -74,8 +74,7 @@ class Domain:
             SpaceError: a space that is neither an interval of floats nor finite, or whose
                 choices cannot be in a set.
         """
-        if not isinstance(space, Mapping):
-            raise SpaceError(f"expected a dict of spaces for Domain, got {space!r}")
+        check_dict(space, "Domain")
         return cls(_spec_of(space, ()))
 
     @property

@@ -28,6 +28,7 @@ from hyperopt_jax.spaces import (
     VectorSpace,
     sample,
 )
+from hyperopt_jax.spaces._checked import check_one_space
 from hyperopt_jax.spaces._layout import Layout, Literal, full_layout
 from hyperopt_jax.spaces._operations import own_names
 from hyperopt_jax.spaces._plain import as_written, shortest
@@ -49,6 +50,7 @@ def exported(
     library: Any, space: PyTree, forbidden: type, name: str | None, seed: int | None
 ) -> Any:
     """The `ConfigurationSpace` of a space."""
+    check_one_space(space)
     flat = full_layout(space)
     own_names(space)  # no two alike
     out = library.ConfigurationSpace(name=name, seed=seed)

@@ -7,6 +7,7 @@ from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.integrations._extras import require
 from hyperopt_jax.integrations._ranges import (
     bounds_of,
+    check_dict,
     number_space,
     plain_constant,
     plain_numbers,
@@ -68,8 +69,7 @@ def to_optuna(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         SpaceError: a kind that Optuna does not have.
     """
     kinds = require("optuna", "optuna").distributions
-    if not isinstance(space, Mapping):
-        raise SpaceError(f"expected a dict of spaces for to_optuna, got {space!r}")
+    check_dict(space, "to_optuna")
     out: dict[str, Any] = {}
     if not prefix:
         own_names(space)  # no two alike

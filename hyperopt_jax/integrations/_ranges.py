@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from hyperopt_jax.errors import SpaceError
@@ -18,6 +19,7 @@ from hyperopt_jax.spaces import (
     QLogSpace,
     Space,
 )
+from hyperopt_jax.spaces._checked import check_one_space
 from hyperopt_jax.spaces._layout import is_node
 from hyperopt_jax.spaces._plain import shortest
 
@@ -94,6 +96,14 @@ def number_space(name: str, low: Any, high: Any, log: bool, step: Any = None) ->
         raise SpaceError(f"in {name!r}: {error}") from error
 
 
+def check_dict(space: Any, purpose: str) -> None:
+    """Raises `SpaceError` unless `space` is a dict of spaces, and no stack of them."""
+    if not isinstance(space, Mapping):
+        raise SpaceError(f"expected a dict of spaces for {purpose}, got {space!r}")
+    if jax.tree.leaves(space, is_leaf=is_node):
+        check_one_space(space)
+
+
 def to_ranges(space: Mapping[str, Any]) -> dict[str, Any]:
     """The dict that `from_ranges` reads, from a space of its kinds.
 
@@ -103,8 +113,7 @@ def to_ranges(space: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SpaceError: a kind that has no such form.
     """
-    if not isinstance(space, Mapping):
-        raise SpaceError(f"expected a dict of spaces for to_ranges, got {space!r}")
+    check_dict(space, "to_ranges")
     return {name: _write(name, node) for name, node in space.items()}
 
 

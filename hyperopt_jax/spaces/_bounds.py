@@ -43,6 +43,19 @@ def check_order(kind: str, low: Any, high: Any) -> None:
         )
 
 
+def check_width(kind: str, low: Any, high: Any) -> None:
+    """Raises `SpaceError` where processors take the width of a range for zero."""
+    if not is_concrete(low, high):
+        return
+    floats = jnp.result_type(float)
+    tiny = float(jnp.finfo(floats).tiny)
+    if float(high) - float(low) < tiny:
+        raise SpaceError(
+            f"expected {kind} with bounds at least {tiny:.3g} apart, the smallest {floats} "
+            f"that is not taken for zero, got {float(low):g} and {float(high):g}"
+        )
+
+
 def check_positive(kind: str, low: Any) -> None:
     """Raises `SpaceError` unless `low > 0`, and so large that processors do not take it
     for zero.
@@ -74,9 +87,9 @@ def check_base(kind: str, base: Any) -> float:
     return number
 
 
-def check_whole(kind: str, low: Any, high: Any, dtype: Any) -> None:
+def check_whole(kind: str, low: Any, high: Any, step: Any, dtype: Any) -> None:
     """Raises `SpaceError` unless both bounds, as given, are whole and can be held."""
-    if not is_concrete(low, high):
+    if not is_concrete(low, high, step):
         return
     floats = jnp.result_type(float)
     largest = 2.0 ** (jnp.finfo(floats).nmant + 1)
@@ -101,6 +114,13 @@ def check_whole(kind: str, low: Any, high: Any, dtype: Any) -> None:
                 f"expected {kind}.{name} to fit in {dtype}, got {bound:.0f}; "
                 f"pass a wider datatype or a smaller bound"
             )
+    n_steps = (float(high) - float(low)) / (1.0 if step is None else float(step))
+    if n_steps > largest:
+        raise SpaceError(
+            f"expected {kind} bounds at most {largest:.0f} steps apart, got "
+            f"{float(low):.0f} and {float(high):.0f}: {floats} has too few places in the "
+            f"unit cube for all of these numbers; enable x64 or search a multiple"
+        )
 
 
 def as_datatype(kind: str, datatype: Any) -> jnp.dtype:
@@ -134,4 +154,6 @@ def ends_of(space: Space) -> tuple[Any, Any]:
         return fields["values"].min(), fields["values"].max()
     if "choices" in fields:
         return 0, len(fields["choices"]) - 1
+    if space.dtype == bool:
+        return 0, 1
     return -np.inf, np.inf

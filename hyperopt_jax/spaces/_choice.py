@@ -131,6 +131,12 @@ class OrdinalSpace(Space):
                 f"expected a list of {self.m} branches, one for each choice in their order, "
                 f"got {branches!r}"
             )
+        dtype = getattr(index, "dtype", type(index))
+        if dtype is not int and not jnp.issubdtype(dtype, jnp.integer):
+            raise ParamsError(
+                f"expected the index of a choice, a whole number, got {index!r}; the one "
+                f"of an object is index(object)"
+            )
         return lax.switch(index, list(branches), *operands)
 
 

@@ -1,5 +1,6 @@
 """Hard constraints over a space."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,7 @@ class ConstrainedSpace(CompositeSpace):
             raise SpaceError(
                 f"expected a function for ConstrainedSpace.predicate, got {predicate!r}"
             )
+        _check_takes_one(predicate)
         self.space, self.predicate = space, predicate
         self.A, self.b = _half_spaces(space, A, b)
 
@@ -109,6 +111,23 @@ class ConstrainedSpace(CompositeSpace):
         """Which rows of values of `space` satisfy this constraint."""
         rule = Rule(self.space, self.A, self.b, self.predicate, (), 0)
         return _feasible.holds(rule, X)
+
+
+def _check_takes_one(predicate: Callable[..., Any] | None) -> None:
+    """Raises `SpaceError` where a predicate cannot be called with the parameters alone."""
+    if predicate is None:
+        return
+    try:
+        signature = inspect.signature(predicate)
+    except (TypeError, ValueError):  # one that cannot be read
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise SpaceError(
+            f"expected ConstrainedSpace.predicate to be a function of one argument, the "
+            f"parameters, got {predicate!r} ({error})"
+        ) from error
 
 
 @eqx.filter_jit

@@ -88,9 +88,10 @@ def _condition(flat: Layout, scopes: tuple[int, ...]) -> str:
     clauses = flat.scopes[scopes[-1]].clauses
     if not clauses:
         return "always"
-    return " and ".join(
+    condition = " and ".join(
         " or ".join(_literal(flat, x) for x in any_) for any_ in clauses
     )
+    return condition if len(set(scopes)) == 1 else f"entry {len(scopes)}: {condition}"
 
 
 def _literal(flat: Layout, literal: Literal) -> str:

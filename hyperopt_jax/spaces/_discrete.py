@@ -64,7 +64,9 @@ class DiscreteSpace(Space):
 
     def encode(self, value: Shaped[Array, ""]) -> Float[Array, ""]:
         floats = jnp.sort(self.values).astype(jnp.result_type(float))
-        rank = jnp.argmin(jnp.abs(floats - value.astype(floats.dtype)))
+        each = value.astype(floats.dtype)[..., None]
+        distance = jnp.abs(floats.reshape((1,) * value.ndim + (-1,)) - each)
+        rank = jnp.argmin(distance, axis=-1)
         return (rank.astype(floats.dtype) + 0.5) / self.values.shape[0]
 
     def nth(self, index: Float[Array, ""]) -> Shaped[Array, ""]:

@@ -14,7 +14,7 @@ from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces import _compiled
 from hyperopt_jax.spaces._base import CompositeSpace, Space
-from hyperopt_jax.spaces._checked import check_no_stack
+from hyperopt_jax.spaces._checked import check_leaves, check_no_stack
 from hyperopt_jax.spaces._codec import codec_of
 from hyperopt_jax.spaces._fixed import FixedSpace
 from hyperopt_jax.spaces._layout import full_layout, is_node, on_the_host
@@ -34,13 +34,17 @@ def size(space: PyTree) -> float:
     Raises:
         SpaceError: something else than a space among the leaves, or a stack of spaces.
     """
-    nodes = jax.tree.leaves(space, is_leaf=is_node)
-    for node in nodes:
-        if not is_node(node):
-            raise SpaceError(f"expected a pytree of spaces, got {node!r} in it")
+    check_leaves(space)
+    return _n_points(space)
+
+
+def _n_points(space: PyTree) -> float:
+    """`size`, of a part of a space as well, which may have no leaf."""
     counts = [
-        node.n_points(size) if isinstance(node, CompositeSpace) else _n_values(node)
-        for node in nodes
+        node.n_points(_n_points)
+        if isinstance(node, CompositeSpace)
+        else _n_values(node)
+        for node in jax.tree.leaves(space, is_leaf=is_node)
     ]
     # Nothing at all, also beside an interval.
     return math.prod(counts) if all(counts) else 0.0
@@ -161,6 +165,7 @@ def enumerate_space(space: PyTree) -> Iterator[PyTree]:
     len(list(enumerate_space(space)))  # 6
     ```
     """
+    check_leaves(space)
     check_finite(space, "enumerate_space")
     return _lazily(space)
 

@@ -77,7 +77,9 @@ def encode_choices(space: PyTree, configurations: Any) -> PyTree:
     table = np.zeros((0, n_columns(space)), jnp.result_type(float))
     with on_the_host():
         X = np.concatenate([table, *(row_of(space, one)[None, :] for one in rows)])
-        points, is_missing = _completed(space, jnp.asarray(X))
+        # NumPy's: its NaNs, for what is left out, would be an error of JAX's under
+        # jax_debug_nans.
+        points, is_missing = _completed(space, X)
         missing = np.asarray(is_missing)
     if missing.any():
         row, column = (int(i) for i in np.argwhere(missing)[0])
@@ -91,7 +93,7 @@ def encode_choices(space: PyTree, configurations: Any) -> PyTree:
 
 @eqx.filter_jit
 def _completed(
-    space: PyTree, X: Float[Array, "m c"]
+    space: PyTree, X: Float[Any, "m c"]
 ) -> tuple[Float[Array, "m c"], Bool[Array, "m c"]]:
     """Snapped points with fillers for NaNs, and which of those values are active."""
     codec, left_out = Codec(space), jnp.isnan(X)

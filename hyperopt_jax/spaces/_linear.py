@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Shaped
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces import _steps
 from hyperopt_jax.spaces._base import Space
-from hyperopt_jax.spaces._bounds import as_bound, check_order
+from hyperopt_jax.spaces._bounds import as_bound, check_order, check_width
 from hyperopt_jax.spaces._cells import cell_of, middle_of
 from hyperopt_jax.spaces._steps import as_step
 
@@ -43,6 +43,7 @@ class LinearSpace(Space):
         self.lower_bound = as_bound(kind, "lower_bound", lower_bound)
         self.upper_bound = as_bound(kind, "upper_bound", upper_bound)
         check_order(kind, self.lower_bound, self.upper_bound)
+        check_width(kind, self.lower_bound, self.upper_bound)
         self.step = as_step(kind, step, self.lower_bound, self.upper_bound)
 
     @property

@@ -145,6 +145,7 @@ def _contains(space: PyTree, X: Float[Array, "n c"]) -> Bool[Array, " n"]:
 
 def names(space: PyTree) -> list[str]:
     """A name for each parameter, such as "opt/lr", in the order of `flatten`."""
+    check_leaves(space)
     return ["/".join(leaf.path) for leaf in full_layout(space).leaves]
 
 
@@ -178,6 +179,8 @@ def unflatten(space: PyTree, named: Mapping[str, Any]) -> PyTree:
         ParamsError: a name that is missing, or one too many.
     """
     own = own_names(space)
+    if not isinstance(named, Mapping):
+        raise ParamsError(f"expected a dict of the names {own}, got {named!r}")
     if set(own) != set(named):
         raise ParamsError(
             f"expected the names {own}, got {sorted(named, key=str)}; "

@@ -1,4 +1,4 @@
-"""Which told values are none of their parameters, on the host."""
+"""Which told values are none of their parameters' own, on the host."""
 
 import itertools
 from typing import Any, NamedTuple
@@ -21,13 +21,19 @@ SLACK = 1e-6
 
 
 def outside(space: PyTree, X: Any) -> dict[str, int]:
-    """How many values of each parameter are out of its bounds, by name; X concrete.
+    """How many values of each parameter are out of its bounds or between its values.
+
+    By name; X concrete.
 
     Parameters without any are left out, and so are values that are not active.
     """
     table = np.asarray(X)
     limits = _limits(space)
     out = (table < limits.low) | (table > limits.high)
+    out |= limits.whole & (table != np.rint(table))
+    for values, a, b in limits.listed:
+        apart = np.abs(table[:, a:b, None] - values)
+        out[:, a:b] |= (apart > SLACK * np.abs(values)).all(axis=-1)
     for leaf, a, b in limits.ruled:
         values = table[:, a:b].reshape(len(table), *leaf.shape)
         out[:, a] |= ~np.asarray(_contains(leaf, values))
@@ -49,6 +55,8 @@ class _Limits(NamedTuple):
     low: Float[np.ndarray, " c"]
     high: Float[np.ndarray, " c"]
     first: Int[np.ndarray, " l"]
+    whole: Bool[np.ndarray, " c"]
+    listed: list[tuple[np.ndarray, int, int]]  # all values of some columns
     ruled: list[tuple[Space, int, int]]  # an order, a subset, weights; and its columns
 
 
@@ -61,8 +69,16 @@ def _limits(space: PyTree) -> _Limits:
     with np.errstate(over="ignore"):
         low, high = low - SLACK * np.abs(low), high + SLACK * np.abs(high)
     first = starts(widths)
-    columns = zip(leaves, first, first[1:], strict=False)
-    return _Limits(low, high, first, [c for c in columns if entry_of(c[0]).shape])
+    whole = [not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
+    columns = list(zip(leaves, first, first[1:], strict=False))
+    fields = [vars(entry_of(leaf)) for leaf in leaves]
+    listed = [
+        (np.asarray(own["values"], low.dtype), a, b)
+        for own, (_, a, b) in zip(fields, columns, strict=True)
+        if "values" in own
+    ]
+    ruled = [c for c in columns if entry_of(c[0]).shape]
+    return _Limits(low, high, first, np.repeat(whole, widths), listed, ruled)
 
 
 @eqx.filter_jit

@@ -50,7 +50,7 @@ class QLinearSpace(LinearSpace):
         super().__init__(lower_bound, upper_bound, step)
         check_whole_step(kind, step, lower_bound, upper_bound)
         self.datatype = as_datatype(kind, datatype)
-        check_whole(kind, lower_bound, upper_bound, self.datatype)
+        check_whole(kind, lower_bound, upper_bound, step, self.datatype)
 
     @property
     def dtype(self) -> jnp.dtype:

@@ -54,7 +54,7 @@ class QLogSpace(LogSpace):
         super().__init__(lower_bound, upper_bound, base, step)
         check_whole_step(kind, step, lower_bound, upper_bound)
         self.datatype = as_datatype(kind, datatype)
-        check_whole(kind, lower_bound, upper_bound, self.datatype)
+        check_whole(kind, lower_bound, upper_bound, step, self.datatype)
 
     @property
     def dtype(self) -> jnp.dtype:

@@ -520,3 +520,55 @@ def test_no_trial_has_no_best_one():
 
 def assert_same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["corner", "mixed"])
+def test_a_best_point_on_the_bounds_is_not_proposed_again(name):
+    space, loss = {
+        "corner": (
+            {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)},
+            lambda key, p: p["x"] + p["y"],
+        ),
+        "mixed": (
+            {"x": hj.LogSpace(1e-4, 1.0), "n": hj.QLinearSpace(1, 4)},
+            lambda key, p: 0.1 * p["n"].astype(float) - jnp.log10(p["x"]),
+        ),
+    }[name]
+    settings = {"n_parallel": 4, "maximize": False}
+    state, search = hj.BayesianSearch.tuned(space, n_max=32, **settings)
+    end, _ = search.optimize_scan(state, KEY, loss)
+    assert search.best_result(end) < 0.11
+    assert len(np.unique(end.X, axis=0)) == 32
+
+    state, search = hj.BayesianSearch.tuned(
+        space, n_max=40, **settings | {"n_parallel": 1}
+    )
+    state, _ = search.optimize_scan(state, KEY, loss, 16)
+    running = []
+    for i in range(4):
+        params = search.get_next_params(
+            state, jax.random.fold_in(KEY, i), pending=running or None
+        )
+        running.append(jax.tree.map(lambda leaf: leaf[0], params))
+    points = spaces.encode(space, running)
+    assert (
+        len(
+            np.unique(
+                np.concatenate([points, spaces.encode(space, state.X[:16])]), axis=0
+            )
+        )
+        == 20
+    )
+
+
+@pytest.mark.parametrize(
+    ("results", "shown"),
+    [(None, "None"), ([None, 1.0], r"\[None, 1.0\]"), (np.array([1.0, None]), "None")],
+)
+def test_a_forgotten_result_is_no_failed_trial(results, shown):
+    state, search = hj.BayesianSearch.init({"x": hj.LinearSpace(0.0, 1.0)}, n_max=4)
+    n = 1 if results is None else 2
+    params = {"x": np.linspace(0.1, 0.9, n)}
+    with pytest.raises(ParamsError, match=f"nan for a failed trial, got .*{shown}"):
+        search.update_state(state, KEY, results, params)

@@ -236,6 +236,17 @@ class TestStartPointsAndPrecision:
         params = params["x"] if run == "optimize_scan" else [p["x"] for p in params]
         assert np.ravel(params)[:3].tolist() == points["x"].tolist()
 
+    def test_failed_trials_of_plain_python_are_no_nan_that_jax_made(self):
+        def diverges(key, params):
+            raise ValueError("diverged")
+
+        state, search = RandomSearch.init(SPACE, n_parallel=2)
+        with jax.debug_nans(True), pytest.warns(RuntimeWarning, match="diverged"):
+            _, (_, results) = search.optimize(
+                state, KEY, diverges, 1, evaluate=python_loop
+            )
+        assert np.isnan(results[0]).all()
+
     @pytest.mark.parametrize(
         ("space", "value"),
         [

@@ -184,6 +184,16 @@ def test_best_trial_takes_the_histories_of_one_run():
         hj.best_trial({"x": jnp.zeros(3)}, jnp.zeros(4))
 
 
+def test_best_trial_is_for_the_host():
+    with pytest.raises(ParamsError, match=r"got traced ones.*jnp\.argmax"):
+        jax.vmap(hj.best_trial)({"x": jnp.zeros((2, 3))}, jnp.zeros((2, 3)))
+
+
+def test_a_number_is_no_key():
+    with pytest.raises(ParamsError, match="expected one key"):
+        hj.GridSearch.init({"n": hj.QLinearSpace(1, 3)}, 4)
+
+
 def test_best_trial_takes_lists_of_your_own():
     one_by_one = [{"x": 1, "w": np.array([1, 2])}, {"x": 2, "w": np.array([3, 4])}]
     stacked = {"x": np.array([1, 2]), "w": np.array([[1, 2], [3, 4]])}

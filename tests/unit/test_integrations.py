@@ -862,3 +862,14 @@ def test_nothing_is_imported_before_it_is_needed():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert out.stdout.split() == ["False", "False"], out.stderr
+
+
+@pytest.mark.parametrize(
+    "write",
+    [to_ranges, to_optuna, to_hps, to_autogl, to_configspace, Domain.from_space],
+    ids=lambda write: getattr(write, "__qualname__", "?"),
+)
+def test_a_stack_of_spaces_has_no_form_elsewhere(write):
+    stack = {"x": jax.vmap(lambda high: LinearSpace(0.0, high))(jnp.arange(1.0, 4.0))}
+    with pytest.raises(SpaceError, match="got a stack of spaces"):
+        write(stack)

@@ -344,6 +344,24 @@ class TestMaximise:
             assert np.isfinite(u).all()
             assert u[0] <= 0.5
 
+    def test_where_every_start_ends_at_a_known_point_the_best_other_start(self):
+        corner = jnp.zeros((1, 2))
+
+        @jax.jit
+        def elsewhere(known):
+            return maximise.maximise(
+                Bowl(-1.0, -1.0),
+                jnp.concatenate([corner, self.START]),
+                cube(2),
+                np.array([True, True]),
+                2,
+                15,
+                is_known=lambda U: maximise.is_taken(U, corner, jnp.full(1, known)),
+            )
+
+        assert elsewhere(False).tolist() == [0.0, 0.0]
+        assert np.array_equal(elsewhere(True), self.START[1])
+
     def test_no_start_has_a_score(self):
         u = maximised(lambda U: jnp.nan * U[:, 0], self.START, n_steps=5)
         assert u.tolist() in self.START.tolist()

@@ -44,6 +44,20 @@ def test_both_ends_are_inside_and_so_is_their_rounding():
     assert outside(SPACE, table(lr=1.00001)) == {"lr": 1}
 
 
+def test_between_the_values_is_outside_too():
+    space = {
+        "b": hj.BooleanSpace(),
+        "d": hj.DiscreteSpace([0.1, 0.3]),
+        "n": hj.QLinearSpace(1, 4),
+    }
+    assert outside(space, np.float32([[1, 0.3, 2], [0, 0.1, 4]])) == {}
+    assert outside(space, np.float32([[2, 0.2, 1.7], [0.5, 0.1, 3]])) == {
+        "b": 2,
+        "d": 1,
+        "n": 1,
+    }
+
+
 def test_ends_of_the_float_range():
     space = {"x": hj.LinearSpace(-3.4e38, 3.4e38)}
     assert outside(space, np.float32([[3.4e38], [-3.4e38]])) == {}

@@ -18,6 +18,7 @@ from hyperopt_jax.spaces import (
     ChoiceSpace,
     Codec,
     Condition,
+    ConstrainedSpace,
     DependentSpace,
     DiscreteSpace,
     FixedSpace,
@@ -616,3 +617,28 @@ def test_a_kind_may_hold_numbers_of_python():
     np.testing.assert_allclose(params["y"], back["y"], rtol=1e-6)
     assert stats.kstest(np.asarray(params["y"]) - 2, "uniform").pvalue > 1e-3
     assert spaces.contains(space, params).all()
+
+
+def test_numbers_that_the_cube_cannot_tell_apart_are_refused():
+    with pytest.raises(SpaceError, match="at most 16777216 steps apart"):
+        QLinearSpace(-(2**24), 2**24)
+    with pytest.raises(SpaceError, match=r"at least 1\.18e-38 apart"):
+        LinearSpace(0.0, 1e-40)
+    assert size(QLinearSpace(-(2**23), 2**23)) == 2**24
+
+
+def test_listed_numbers_are_encoded_one_by_one_or_many_at_once():
+    space = DiscreteSpace([5, -1, 3])
+    values = jnp.asarray([[5, -1], [3, 5]])
+    each = [[float(space.encode(v)) for v in row] for row in values]
+    np.testing.assert_allclose(space.encode(values), each, rtol=1e-6)
+
+
+def test_what_is_not_an_index_of_a_choice_is_named():
+    with pytest.raises(ParamsError, match="a whole number, got 'a'"):
+        ChoiceSpace(["a", "b"]).switch("a", [jnp.sin, jnp.cos], 0.0)
+
+
+def test_a_predicate_takes_the_parameters_alone():
+    with pytest.raises(SpaceError, match=r"one argument.*missing a required argument"):
+        ConstrainedSpace({"x": LinearSpace(0.0, 1.0)}, lambda p, q: True)

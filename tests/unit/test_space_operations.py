@@ -157,7 +157,7 @@ def test_bad_arguments():
         spaces.sample({"a": LinearSpace(0, 1)}, KEY, -1)
     with pytest.raises(ParamsError, match="a table of numbers to decode, got 'a'"):
         spaces.decode({"a": LinearSpace(0, 1)}, "a")
-    with pytest.raises(SpaceError, match="got 3 in it"):
+    with pytest.raises(SpaceError, match="got 3; write FixedSpace"):
         spaces.size({"x": 3})
     with pytest.raises(SpaceError, match="belong together"):
         spaces.split({"a": ConditionalSpace({"b": {}})})
@@ -445,7 +445,7 @@ def test_describe_has_a_line_for_each_parameter():
         "1e-05 to 0.1",
         "'sgd', None, tanh",
         "model/which = 'tree'",
-        "blocks/length >= 3",
+        "entry 3: blocks/length >= 3",
         "OrdinalSpace x 2",
         "1 hard constraint",
     ):
@@ -485,6 +485,26 @@ def test_a_stack_of_spaces_is_for_vmap():
             use()
     x = jax.vmap(lambda space: spaces.sample(space, KEY, 4))(stack)["x"]
     assert ((x >= lows[:, None]) & (x <= highs[:, None])).all()
+
+
+def test_branches_that_are_left_out_are_no_nan_that_jax_made():
+    space = ConditionalSpace({"a": {"lr": LogSpace(1e-3, 1.0)}, "b": {}})
+    with jax.debug_nans(True):
+        params = spaces.encode_choices(space, [{"choice": "b"}])
+    assert params["choice"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "use", [spaces.size, spaces.names, spaces.describe, spaces.enumerate_space]
+)
+def test_keys_of_several_kinds_are_refused(use):
+    with pytest.raises(SpaceError, match="dicts with keys of one kind"):
+        use({"a": LinearSpace(0.0, 1.0), 1: LinearSpace(0.0, 1.0)})
+
+
+def test_named_leaves_are_a_dict():
+    with pytest.raises(ParamsError, match=r"a dict of the names \['x'\], got \['x'\]"):
+        spaces.unflatten({"x": LinearSpace(0.0, 1.0)}, ["x"])
 
 
 def test_names_that_collide_are_refused():
