@@ -300,7 +300,8 @@ class BayesianSearch(Optimizer):
         Args:
             results: (q,) numbers.
             params: the pytree that was proposed, a list of configurations, or a raw
-                (q, n_columns) table.
+                (q, n_columns) table. Of a space that is a list itself, a list of arrays
+                is the pytree.
 
         Raises:
             StateError: a state of another search.

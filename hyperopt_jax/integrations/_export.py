@@ -52,7 +52,11 @@ def exported(
     """The `ConfigurationSpace` of a space."""
     check_one_space(space)
     flat = full_layout(space)
-    own_names(space)  # no two alike
+    if "" in own_names(space):  # no two of which are alike
+        raise SpaceError(
+            f"expected a dict of spaces for to_configspace, whose parameters have names, "
+            f"got {space!r}"
+        )
     out = library.ConfigurationSpace(name=name, seed=seed)
     made: dict[int, Any] = {}
     scoped = []

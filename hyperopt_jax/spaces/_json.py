@@ -156,7 +156,21 @@ def _written(node: Any) -> Any:
     # Of these types and not of ones made from them, which would come back as others.
     if type(node) in PLAIN:
         return node
+    if _holds_spaces(node):
+        raise SpaceError(
+            f"expected dicts, lists, tuples and None around the spaces, which JSON text "
+            f"can hold, got a {name}; make the space of these for to_json"
+        )
     return {"name": _import_path(node)}
+
+
+def _holds_spaces(node: Any) -> bool:
+    """Whether `node` is a container of spaces, and no object that is a choice."""
+    try:
+        leaves = jax.tree.leaves(node, is_leaf=is_node)
+    except ValueError:  # keys that JAX cannot sort, which no space has
+        return False
+    return any(map(is_node, leaves))
 
 
 def _arguments(node: Any) -> dict[str, Any]:

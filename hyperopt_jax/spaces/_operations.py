@@ -123,7 +123,7 @@ def contains(space: PyTree, params: PyTree) -> Bool[Array, " n"]:
 
     Raises:
         SpaceError: a stack of spaces.
-        ParamsError: params of another structure.
+        ParamsError: params of another structure, or a number that is not finite.
     """
     check_one_space(space)
     return _contains(space, ravel(space, params))

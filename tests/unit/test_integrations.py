@@ -597,6 +597,10 @@ def configspace():
 
 
 class TestConfigSpace:
+    def test_a_parameter_without_a_name_is_refused(self):
+        with pytest.raises(SpaceError, match="whose parameters have names"):
+            to_configspace(LinearSpace(0.0, 1.0))
+
     @staticmethod
     def check_samples(cs, space, n=200):
         """Every sample of the space is a legal configuration of `cs`."""

@@ -556,6 +556,13 @@ class Size(enum.IntEnum):
 
 
 class TestJson:
+    def test_other_containers_are_named(self):
+        pair = Pair(LinearSpace(0.0, 1.0), ChoiceSpace(["x", "y"]))
+        with pytest.raises(
+            SpaceError, match=r"dicts, lists.*around the spaces.*a Pair"
+        ):
+            spaces.to_json({"o": pair})
+
     @pytest.mark.parametrize(
         "text",
         [
@@ -620,7 +627,7 @@ class TestJson:
             (lambda: ChoiceSpace([object()]), "imported by name"),
             (lambda: ConstrainedSpace(BooleanSpace(), lambda p: p), "imported by name"),
             (lambda: {1: BooleanSpace()}, "strings"),
-            (lambda: OrderedDict(a=BooleanSpace()), "imported by name"),
+            (lambda: OrderedDict(a=BooleanSpace()), "around the spaces.* OrderedDict"),
             (lambda: ChoiceSpace([np.dtype("float32"), 1]), "imported by name"),
         ],
     )
