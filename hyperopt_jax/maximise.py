@@ -37,6 +37,9 @@ LOCAL_SCALES = (1e-4, 0.3)
 # many at once.
 MAX_TRIES, BLOCK = 2**20, 512
 
+# How many other points are looked at where the best ones have been tried.
+N_OTHERS = 16
+
 # How close in the cube two places of one discrete value may come by rounding.
 BETWEEN_VALUES = 1e-6
 
@@ -187,6 +190,13 @@ def is_taken(
     return times_taken(U, taken, mask, within) > 0
 
 
+def is_repeated(
+    U: Float[Array, "m d"], taken: Float[Array, "n d"], mask: Bool[Array, " n"]
+) -> Bool[Array, " m"]:
+    """`is_taken` where there are intervals, in which two points may be very near."""
+    return is_taken(U, taken, mask, 4 * float(jnp.finfo(U.dtype).eps))
+
+
 def times_taken(
     U: Float[Array, "m d"],
     taken: Float[Array, "n d"],
@@ -233,7 +243,7 @@ def maximise(
     pulled back towards where they started.
 
     Where every start ends at points that `is_known` says the search has been to, the best
-    row of `start` that is not one of them.
+    row of `start` that is none of them, if it is among the first few.
     """
     values = _finite(score(start))
     _, chosen = lax.top_k(values, min(n_restarts, start.shape[0]))
@@ -255,9 +265,20 @@ def maximise(
     if is_known is None:
         return refined[jnp.argmin(losses)]
     known = is_known(refined)
+
+    def elsewhere() -> Float[Array, " d"]:
+        # Not all of them are compared with all that is known: a `vmap` does this for every
+        # proposal, needed or not.
+        there = is_repeated(start, refined, known)
+        _, rows = lax.top_k(
+            jnp.where(there, -jnp.inf, values), min(N_OTHERS, start.shape[0])
+        )
+        others = start[rows]
+        return others[jnp.argmin(is_known(others))]
+
     return lax.cond(
         jnp.all(known),
-        lambda: start[jnp.argmax(jnp.where(is_known(start), -jnp.inf, values))],
+        elsewhere,
         lambda: refined[jnp.argmin(jnp.where(known, jnp.inf, losses))],
     )
 

@@ -233,8 +233,7 @@ def _proposal(
     def is_known(points: Float[Array, "m d"]) -> Bool[Array, " m"]:
         # A corner of the cube that is best is where every start would end, trial after
         # trial. Elsewhere the last steps of a polish may be small, but not nothing.
-        within = 4 * float(jnp.finfo(points.dtype).eps)
-        return maximise.is_taken(points, filled.U, taken, within)
+        return maximise.is_repeated(points, filled.U, taken)
 
     def highest() -> Float[Array, " d"]:
         acquire = optimizer.acquisition.bound(
