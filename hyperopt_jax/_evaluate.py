@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax._warn import warn
-from hyperopt_jax.errors import HyperoptError, ObjectiveError
+from hyperopt_jax.errors import HyperoptError, ObjectiveError, SettingError
 
 Objective = Callable[[PRNGKeyArray, PyTree], Float[Array, ""]]
 Evaluator = Callable[[Objective, PRNGKeyArray, PyTree], Float[Array, " q"]]
@@ -193,6 +193,7 @@ def python_loop(
 
     Raises:
         ObjectiveError: `func` returns anything but one real number; a traced batch.
+        SettingError: `catch` holds something else than classes of exceptions.
 
     ```python
     optimizer.optimize(state, key, func, 20, evaluate=hyperopt_jax.python_loop)
@@ -202,6 +203,11 @@ def python_loop(
         raise ObjectiveError(
             "expected python_loop to run outside of compiled programs, got a traced "
             "batch; call optimize outside of jit, or leave evaluate at its default"
+        )
+    if not all(map(_is_exception, catch if isinstance(catch, tuple) else (catch,))):
+        raise SettingError(
+            f"expected a tuple of exception classes for catch, got {catch!r}; () lets "
+            f"every exception through"
         )
     columns, treedef = jax.tree.flatten(params)
     columns = [np.asarray(column) for column in columns]
@@ -220,6 +226,10 @@ def python_loop(
         else:
             results.append(_as_number(output))
     return np.asarray(results)
+
+
+def _is_exception(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hyperopt_jax._checks import check_int, check_number
+from hyperopt_jax._checks import check_int, check_key, check_number
 from hyperopt_jax.errors import ParamsError, SettingError
 from hyperopt_jax.spaces import LinearSpace
 
@@ -133,8 +133,13 @@ class Problem(eqx.Module):
             params: scalars "x0", "x1", ... as proposed for `space`.
 
         Raises:
-            ParamsError: a coordinate is missing.
+            ParamsError: params are no dict, or a coordinate is missing.
         """
+        if not isinstance(params, Mapping):
+            raise ParamsError(
+                f"expected params as a dict of x0 to x{self.dim - 1} after the key, got "
+                f"a {type(params).__name__}; for a raw point call `value`"
+            )
         names = [f"x{i}" for i in range(self.dim)]
         missing = [name for name in names if name not in params]
         if missing:
@@ -185,6 +190,9 @@ class Problem(eqx.Module):
             shift: whether to draw a new place for the optimum.
             rotate: whether to draw a new turn.
 
+        Raises:
+            ParamsError: no key.
+
         Traceable, so a stack of problems for a vmapped sweep is one line:
 
         ```python
@@ -196,6 +204,7 @@ class Problem(eqx.Module):
         values = jax.vmap(lambda problem: problem.value(problem.optimizer))(problems)
         ```
         """
+        check_key(key)
         place_key, turn_key = jax.random.split(key)
         dtype = self.shift.dtype
         offset, turn = self.shift, self.rotation

@@ -84,9 +84,13 @@ class Condition(eqx.Module):
         return new
 
     def __and__(self, other: "Condition") -> "Condition":
+        if not isinstance(other, Condition):
+            return NotImplemented
         return Condition.of(self.clauses + other.clauses)
 
     def __or__(self, other: "Condition") -> "Condition":
+        if not isinstance(other, Condition):
+            return NotImplemented
         return Condition.of(tuple(a + b for a in self.clauses for b in other.clauses))
 
 

@@ -231,6 +231,15 @@ class TestPythonLoop:
         with pytest.raises(OverflowError, match="too large"):
             evaluate(fails_in_the_middle, KEYS, PARAMS)
 
+    def test_catch_one_class_without_a_tuple(self):
+        with pytest.warns(RuntimeWarning, match="OverflowError"):
+            python_loop(fails_in_the_middle, KEYS, PARAMS, catch=ArithmeticError)
+
+    @pytest.mark.parametrize("catch", [None, "OverflowError", (OverflowError(),), 3])
+    def test_catch_what_is_no_exception(self, catch):
+        with pytest.raises(SettingError, match="exception classes for catch"):
+            python_loop(lambda key, p: 0.0, KEYS, PARAMS, catch=catch)
+
     def test_an_interrupt_is_no_failed_trial(self):
         def objective(key, params):
             raise KeyboardInterrupt

@@ -597,6 +597,17 @@ def test_point_of_another_shape(shape):
         problems.Branin().value(jnp.zeros(shape))
 
 
+def test_arguments_in_the_wrong_order():
+    with pytest.raises(ParamsError, match="after the key"):
+        problems.Branin()({"x0": 1.0, "x1": 2.0}, jax.random.key(0))
+
+
+@pytest.mark.parametrize("key", [3, None, jax.random.split(jax.random.key(0), 2)])
+def test_moved_by_no_key(key):
+    with pytest.raises(ParamsError, match="expected one key"):
+        problems.Branin().moved(key)
+
+
 def test_params_of_another_space():
     with pytest.raises(ParamsError, match="got none for x1"):
         problems.Branin()(None, {"x0": 1.0, "lr": 2.0})

@@ -1,6 +1,7 @@
 """Conditional, dependent, list and constrained spaces: activity, fillers, features."""
 
 import itertools
+import operator
 
 import equinox as eqx
 import jax
@@ -220,6 +221,12 @@ def test_features_are_blind_to_inactive_values_and_positive_semidefinite(sampled
 def test_how_many_groups_count_on_average(space, expected):
     found = eqx.filter_jit(Codec.n_active_groups)(Codec(space))
     assert float(found) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("combine", [operator.and_, operator.or_])
+def test_a_condition_combines_with_conditions_only(combine):
+    with pytest.raises(TypeError, match="unsupported operand"):
+        combine(Condition("kernel", low=2), 3)
 
 
 def test_features_of_a_conditional_number_are_as_documented():
