@@ -1,5 +1,7 @@
 """Hyperparameter search that compiles: a study is a pure function of a pytree and a key."""
 
+import types as _types
+
 from hyperopt_jax._best import best_trial as best_trial
 from hyperopt_jax._compilation_cache import cache_compilations as cache_compilations
 from hyperopt_jax._evaluate import (
@@ -79,5 +81,13 @@ from hyperopt_jax.spaces import (
     decode_choices as decode_choices,
     encode_choices as encode_choices,
 )
+
+# What a star import brings: no modules, one of which would take the place of Python's own
+# `random`.
+__all__ = [
+    name
+    for name, value in globals().items()
+    if not name.startswith("_") and not isinstance(value, _types.ModuleType)
+]
 
 __version__ = "0.1.0"

@@ -6,21 +6,25 @@ an argument, and the optimizer never knows. The default vectorises a traced obje
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax._warn import warn
 from hyperopt_jax.errors import HyperoptError, ObjectiveError, SettingError
+from hyperopt_jax.spaces import as_table, decode_choices
 
-Objective = Callable[[PRNGKeyArray, PyTree], Float[Array, ""]]
-Evaluator = Callable[[Objective, PRNGKeyArray, PyTree], Float[Array, " q"]]
+Objective = Callable[[PRNGKeyArray, Any], Float[ArrayLike, ""]]
+Results = Float[ArrayLike, " q"] | Sequence[float]
+Evaluator = Callable[[Objective, PRNGKeyArray, PyTree], Results]
 
 _NOT_TRACEABLE = (
     jax.errors.ConcretizationTypeError,
@@ -31,6 +35,9 @@ _NOT_TRACEABLE = (
 
 # What a random key is called where it comes second, which is the wrong place.
 _NAMES_OF_KEYS = {"key", "rng", "rng_key", "prng_key"}
+
+# What JAX says of a key that is indexed by a name, and of params in the place of a key.
+_SIGNS_OF_SWAPPED = "does not support string indexing", "unexpected PRNG key type"
 
 # Operations of objectives that may take long.
 _LASTING = {
@@ -126,6 +133,7 @@ def vectorised(
     try:
         outputs = _vmapped(func, keys, params)
     except Exception as error:
+        _check_order_of_arguments(error)
         if not _needs_numbers(error):
             raise
         cause = str(error).strip().splitlines()[0]
@@ -183,20 +191,31 @@ def python_loop(
     keys: PRNGKeyArray,
     params: PyTree,
     catch: tuple[type[BaseException], ...] = (Exception,),
+    space: PyTree | None = None,
 ) -> np.ndarray:
-    """Runs `func` trial by trial on concrete scalars, as plain Python.
+    """Runs `func` trial by trial on concrete values, as plain Python.
 
     For objectives that JAX cannot trace: scikit-learn estimators, simulators, programs.
-    Leaves arrive as NumPy scalars of the space's dtype. An exception in `catch` makes
-    its trial a failed one, with a warning that carries the message; pass
-    `functools.partial(python_loop, catch=())` to let every exception through.
+    Set what comes after `params` with `functools.partial`.
+
+    Args:
+        func: `func(key, config) -> float`.
+        keys, params: what the driver hands over.
+        catch: exceptions that make their trial a failed one, with a warning that says
+            where and why; `()` lets every exception through.
+        space: the study's search space; `config` is then what `decode_choices` makes of
+            the trial: strings, None and other objects where it has choices, Python's own
+            numbers, without the parts that are not active. By default leaves are NumPy
+            scalars of the space's dtype, a choice its index.
 
     Raises:
         ObjectiveError: `func` returns anything but one real number; a traced batch.
+        ParamsError: `space` is not that of the study.
         SettingError: `catch` holds something else than classes of exceptions.
 
     ```python
-    optimizer.optimize(state, key, func, 20, evaluate=hyperopt_jax.python_loop)
+    evaluate = functools.partial(hyperopt_jax.python_loop, space=space)
+    optimizer.optimize(state, key, func, 20, evaluate=evaluate)
     ```
     """
     if not is_concrete(keys, params):
@@ -209,23 +228,46 @@ def python_loop(
             f"expected a tuple of exception classes for catch, got {catch!r}; () lets "
             f"every exception through"
         )
-    columns, treedef = jax.tree.flatten(params)
-    columns = [np.asarray(column) for column in columns]
+    configuration = _as_scalars(params) if space is None else _decoded(space, params)
     results = []
     for i, key in enumerate(keys):
-        config = jax.tree.unflatten(treedef, [column[i] for column in columns])
+        config: Any = "not decoded"
         try:
+            config = configuration(i)
             output = func(key, config)
         except catch as error:
+            _check_order_of_arguments(error)
             warn(
                 f"a trial failed and is recorded as such: {type(error).__name__}: "
-                f"{error} (params {config})",
+                f"{error} ({_place_of(error)}params {config})",
                 RuntimeWarning,
             )
             results.append(np.nan)
         else:
             results.append(_as_number(output))
     return np.asarray(results)
+
+
+def _as_scalars(params: PyTree) -> Callable[[int], PyTree]:
+    """The configurations of a batch by number, of NumPy's scalars."""
+    columns, treedef = jax.tree.flatten(params)
+    columns = [np.asarray(column) for column in columns]
+    return lambda i: jax.tree.unflatten(treedef, [column[i] for column in columns])
+
+
+def _decoded(space: PyTree, params: PyTree) -> Callable[[int], Any]:
+    """The configurations of a batch by number, of plain Python's objects."""
+    # One by one: where nothing feasible was found, a row is none.
+    X = np.asarray(as_table(space, params, lost_too=True))
+    return lambda i: decode_choices(space, X[i : i + 1])[0]
+
+
+def _place_of(error: BaseException) -> str:
+    """Where in the objective an exception left it, as "file:line, "."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if len(frames) < 2:
+        return ""
+    return f"{Path(frames[1].filename).name}:{frames[1].lineno}, "
 
 
 def _is_exception(kind: Any) -> bool:
@@ -246,6 +288,19 @@ def _vmapped_jit() -> Callable[..., Any]:
 
 def _vmapped(func: Objective, keys: PRNGKeyArray, params: PyTree) -> PyTree:
     return _vmapped_jit()(func, keys, params)
+
+
+def _check_order_of_arguments(error: BaseException) -> None:
+    """Raises `ObjectiveError` where an objective took the key for the params.
+
+    Of a lambda, whose arguments have any names, nothing shows it before it is called.
+    """
+    if any(sign in str(error) for sign in _SIGNS_OF_SWAPPED):
+        raise ObjectiveError(
+            "expected the objective to have the signature fn(key, config), got one that "
+            f"uses the key as params, or params as a key; let the key come first. "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _needs_numbers(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """The contract of every search, and its two drivers."""
 
 import abc
+import contextlib
 import dataclasses
 import math
 import time
@@ -24,13 +25,22 @@ from hyperopt_jax._checks import (
 )
 from hyperopt_jax._evaluate import Evaluator, Objective, check_objective, hashable
 from hyperopt_jax.errors import ParamsError, SettingError, UnknownSettingError
-from hyperopt_jax.spaces import given_points, is_stack, n_columns, unravel
+from hyperopt_jax.spaces import (
+    given_points,
+    is_stack,
+    n_columns,
+    unravel,
+    with_numbers,
+)
 
 
 class OptimizerState(eqx.Module):
     """Everything that a search knows: an immutable pytree of arrays, with its space."""
 
     space: eqx.AbstractVar[PyTree]
+
+    def __repr__(self) -> str:
+        return eqx.tree_pformat(self.in_space(with_numbers(self.space)))
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed.
@@ -162,7 +172,7 @@ class Optimizer(eqx.Module):
             func: `func(key, params) -> float`, traced once and vmapped over the batch.
             n_iterations: number of batches; None fills the buffer or ends the grid.
             callback: called with a `BatchCompleted` after each batch; returning True
-                stops the run; what it raises comes through.
+                (and nothing else) stops the run; what it raises comes through.
             progress_bar: shows progress in trials (needs tqdm).
             evaluate: `(func, keys, params) -> results (q,)`, run on the host instead of
                 the compiled step; `hyperopt_jax.python_loop` for plain Python.
@@ -175,7 +185,8 @@ class Optimizer(eqx.Module):
 
         Returns:
             The state, and lists with the parameters (leaves (q,)) and the results (q,)
-            of each batch.
+            of each batch. Whatever ends the run early, Ctrl-C too, carries them for the
+            batches before it: `state, (params_hist, results_hist) = error.study`.
 
         Raises:
             ObjectiveError: wrong signature or result, or an objective that cannot be
@@ -203,7 +214,10 @@ class Optimizer(eqx.Module):
         if evaluate is None and n_iterations:
             func = hashable(func)
             run = _drive.runner(self, state, key, func)
-        with _progress.progress(shown, n_iterations * q, "trial") as bar:
+        with (
+            _progress.progress(shown, n_iterations * q, "trial") as bar,
+            _kept(lambda: (state, (params_hist, results_hist))),
+        ):
             for i in range(n_iterations):
                 started = time.perf_counter()
                 number = first + i * q
@@ -238,7 +252,7 @@ class Optimizer(eqx.Module):
                         time.perf_counter() - started,
                         state,
                     )
-                    if callback(event):
+                    if _is_true(callback(event)):
                         break
         return state, (params_hist, results_hist)
 
@@ -362,6 +376,31 @@ class Optimizer(eqx.Module):
         """How many trials a state holds; what `first_trial` promises where it is traced."""
         n_told = self.n_told(state)
         return int(n_told) if is_concrete(n_told) else first_trial
+
+
+@contextlib.contextmanager
+def _kept(study: Callable[[], tuple[Any, tuple[list[PyTree], list[Array]]]]) -> Any:
+    """Hands the study so far to whatever ends it early, as its attribute `study`."""
+    try:
+        yield
+    except BaseException as error:
+        state, histories = study()
+        if histories[1] and is_concrete(state, *histories):
+            # Some exceptions of other libraries take no attributes.
+            with contextlib.suppress(AttributeError):
+                error.study = state, histories  # type: ignore[attr-defined]
+                error.add_note(
+                    f"The {len(histories[1])} batch(es) before this are kept: state, "
+                    f"(params_hist, results_hist) = error.study of this exception, "
+                    f"which is sys.last_value in a notebook."
+                )
+        raise
+
+
+def _is_true(answer: Any) -> bool:
+    """Whether a callback asked to stop, and did not just happen to return something."""
+    is_truth = isinstance(answer, (bool, np.bool_, np.ndarray, jax.Array))
+    return is_truth and np.asarray(answer).dtype == bool and bool(np.all(answer))
 
 
 def make(optimizer: type[Optimizer], settings: dict[str, Any]) -> Any:

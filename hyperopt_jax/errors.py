@@ -44,6 +44,10 @@ class MissingExtraError(HyperoptError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
 
 
+class BufferFullWarning(UserWarning):
+    """Results were told to a study that has no room for all of them."""
+
+
 class OutsideBoundsWarning(UserWarning):
     """Values out of the bounds of a space, or between its values, were told to a model."""
 

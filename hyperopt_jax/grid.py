@@ -17,6 +17,7 @@ from hyperopt_jax._checks import (
     int_setting,
     is_concrete,
 )
+from hyperopt_jax._evaluate import Results
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
 from hyperopt_jax.errors import ExhaustedError, Status
 from hyperopt_jax.spaces import (
@@ -113,7 +114,7 @@ class GridSearch(Optimizer):
         self,
         state: GridSearchState,
         key: PRNGKeyArray,
-        results: Float[Array, " q"],
+        results: Results,
         params: PyTree,
     ) -> GridSearchState:
         """The state moved on by `n_parallel` points.

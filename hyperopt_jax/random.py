@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from hyperopt_jax._checks import (
     bool_setting,
@@ -11,6 +11,7 @@ from hyperopt_jax._checks import (
     check_state,
     int_setting,
 )
+from hyperopt_jax._evaluate import Results
 from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
 from hyperopt_jax.spaces import check_space, codec_of, draw, is_stack, ravel, unravel
 
@@ -72,7 +73,7 @@ class RandomSearch(Optimizer):
         self,
         state: RandomSearchState,
         key: PRNGKeyArray,
-        results: Float[Array, " q"],
+        results: Results,
         params: PyTree,
     ) -> RandomSearchState:
         """The state, unchanged.

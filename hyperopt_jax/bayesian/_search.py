@@ -23,6 +23,7 @@ from hyperopt_jax._checks import (
     int_setting,
     is_concrete,
 )
+from hyperopt_jax._evaluate import Results
 from hyperopt_jax._warn import warn
 from hyperopt_jax.acquisition import (
     PI,
@@ -38,7 +39,12 @@ from hyperopt_jax.bayesian._state import (
     SMALLEST_BUFFER,
     BayesianSearchState,
 )
-from hyperopt_jax.errors import OutsideBoundsWarning, ParamsError, SettingError
+from hyperopt_jax.errors import (
+    BufferFullWarning,
+    OutsideBoundsWarning,
+    ParamsError,
+    SettingError,
+)
 from hyperopt_jax.kernels import BaseKernel, Matern
 from hyperopt_jax.spaces import (
     as_table,
@@ -244,7 +250,7 @@ class BayesianSearch(Optimizer):
         state: BayesianSearchState,
         key: PRNGKeyArray,
         params: PyTree | None = None,
-        results: Float[Array, " q"] | None = None,
+        results: Results | None = None,
         *,
         pending: PyTree | None = None,
     ) -> PyTree:
@@ -287,14 +293,14 @@ class BayesianSearch(Optimizer):
         self,
         state: BayesianSearchState,
         key: PRNGKeyArray,
-        results: Float[Array, " q"],
+        results: Results,
         params: PyTree,
     ) -> BayesianSearchState:
         """The state with a batch of any length added, hyperparameters tuned.
 
         A result that is not finite is recorded as a failed trial. A full buffer keeps
-        what it has: only the free rows are written, first results first. A value from
-        outside the bounds (of a study with others, say) is recorded as it is, with an
+        what it has, with a `BufferFullWarning`: only the free rows are written, first
+        results first. A value from outside the bounds (of a study with others, say) is recorded as it is, with an
         `OutsideBoundsWarning`; the model takes it for the nearest one inside.
 
         Args:
@@ -309,10 +315,11 @@ class BayesianSearch(Optimizer):
         """
         check_state(self, state, BayesianSearchState)
         X = as_table(state.space, params, lost_too=True)
-        results = check_results(results, X.shape[0])
+        y = check_results(results, X.shape[0])
         _warn_of_values_outside(state, X)
+        _warn_of_no_room(state, X.shape[0])
         size = _size_for(state, X.shape[0])
-        told = _compiled.tell(self, _gathered(state), results, X, size)
+        told = _compiled.tell(self, _gathered(state), y, X, size)
         return told.in_space(state.space)
 
     def best_result(self, state: BayesianSearchState) -> Float[Array, ""]:
@@ -347,6 +354,38 @@ class BayesianSearch(Optimizer):
         _check_any_trial(state)
         values = _compiled.recommended(self, _gathered(state), _size_for(state, 0))
         return unravel(state.space, values)
+
+    def history(
+        self, state: BayesianSearchState
+    ) -> tuple[PyTree, Float[np.ndarray, " n"]]:
+        """All recorded trials, the first one first: their parameters and results.
+
+        Leaves (n,) and results (n,), NaN where a trial failed: what `update_state` of
+        another study, `best_trial` and `decode_choices` take.
+
+        Raises:
+            StateError: a state of another search.
+            ParamsError: a traced state, whose trials cannot be counted.
+
+        ```python
+        from hyperopt_jax import decode_choices
+
+        params, results = search.history(state)
+        rows = decode_choices(state.space, params)  # for pandas.DataFrame(rows)
+        ```
+        """
+        check_state(self, state, BayesianSearchState)
+        n = _n_told(state)
+        if not isinstance(n, int):
+            raise ParamsError(
+                "expected a concrete state for history, got a traced one; inside a "
+                "program use its rows of X and y where mask is set"
+            )
+        # NumPy's: a NaN that is put on the device by itself is an error under
+        # jax_debug_nans.
+        y, failed = np.asarray(state.y)[:n], np.asarray(state.failed)[:n]
+        results = np.where(failed, np.nan, y).astype(y.dtype)
+        return unravel(state.space, np.asarray(state.X)[:n]), results
 
     def posterior(
         self, state: BayesianSearchState, params: PyTree
@@ -467,6 +506,18 @@ def _warn_of_values_outside(state: BayesianSearchState, X: Float[Array, "q c"]) 
             f"its values ({told}); they are recorded as they are, and the model takes each "
             f"for the nearest one of the space",
             OutsideBoundsWarning,
+        )
+
+
+def _warn_of_no_room(state: BayesianSearchState, n_more: int) -> None:
+    """Warns where results are told for which no row is left; silent in a trace."""
+    n_told, n_max = _n_told(state), state.mask.shape[0]
+    if isinstance(n_told, int) and n_told + n_more > n_max:
+        warn(
+            f"expected room for {n_more} more result(s), got a state that holds "
+            f"{n_told} of at most {n_max}; what does not fit is not kept: start a "
+            f"study with a larger n_max and tell it the history of this one",
+            BufferFullWarning,
         )
 
 

@@ -31,7 +31,8 @@ from hyperopt_jax.spaces import (
 from hyperopt_jax.spaces._checked import check_one_space
 from hyperopt_jax.spaces._layout import Layout, Literal, full_layout
 from hyperopt_jax.spaces._operations import own_names
-from hyperopt_jax.spaces._plain import as_written, shortest
+from hyperopt_jax.spaces._plain import as_written
+from hyperopt_jax.spaces._shown import shortest
 from hyperopt_jax.spaces._vector import entry_of
 
 SIGNS = {

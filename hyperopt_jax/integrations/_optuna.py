@@ -25,7 +25,7 @@ from hyperopt_jax.spaces import (
     Space,
 )
 from hyperopt_jax.spaces._operations import own_names
-from hyperopt_jax.spaces._plain import shortest
+from hyperopt_jax.spaces._shown import shortest
 from hyperopt_jax.spaces._steps import in_decimals
 
 

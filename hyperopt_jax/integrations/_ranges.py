@@ -21,7 +21,7 @@ from hyperopt_jax.spaces import (
 )
 from hyperopt_jax.spaces._checked import check_one_space
 from hyperopt_jax.spaces._layout import is_node
-from hyperopt_jax.spaces._plain import shortest
+from hyperopt_jax.spaces._shown import shortest
 
 
 def from_ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:

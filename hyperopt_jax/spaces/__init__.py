@@ -68,6 +68,7 @@ from hyperopt_jax.spaces._outside import outside as outside
 from hyperopt_jax.spaces._permutation import PermutationSpace as PermutationSpace
 from hyperopt_jax.spaces._qlinear import QLinearSpace as QLinearSpace
 from hyperopt_jax.spaces._qlog import QLogSpace as QLogSpace
+from hyperopt_jax.spaces._shown import with_numbers as with_numbers
 from hyperopt_jax.spaces._simplex import SimplexSpace as SimplexSpace
 from hyperopt_jax.spaces._subset import SubsetSpace as SubsetSpace
 from hyperopt_jax.spaces._tables import (

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 from hyperopt_jax._checks import is_concrete
 from hyperopt_jax._numerics import hashed_uniform
 from hyperopt_jax.errors import ParamsError
+from hyperopt_jax.spaces._shown import with_numbers
 
 
 def of_own_shape(contains: Callable[..., Any]) -> Callable[..., Any]:
@@ -194,6 +195,9 @@ class Space(eqx.Module):
         u = u.reshape(math.prod(shape), *self.cube_shape)
         return jax.vmap(self.decode)(u).reshape(shape + self.shape)
 
+    def __repr__(self) -> str:
+        return eqx.tree_pformat(with_numbers(self))
+
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Space) or type(self) is not type(other):
             return NotImplemented
@@ -226,6 +230,9 @@ class CompositeSpace(eqx.Module):
     @abc.abstractmethod
     def table(self, table_of: Any) -> Any:
         """Every point of a finite node as a host table in the order of its columns."""
+
+    def __repr__(self) -> str:
+        return eqx.tree_pformat(with_numbers(self))
 
     def __eq__(self, other: object) -> Any:
         if type(self) is not type(other):

@@ -20,8 +20,9 @@ class ConditionalSpace(CompositeSpace):
     Use it for model families, optimizers, architectures: whatever brings its own
     hyperparameters. Branches are spaces of any kind, conditional ones included, or empty
     (`{}`). The parameters are a dict with the index of the branch and *all* branches,
-    so shapes are static: `{"choice": 0, "svm": {...}, "forest": {...}}`. Parameters of the
-    branches that were not chosen are inactive: they carry the middle of their range,
+    so shapes are static: `{"choice": 1, "forest": {...}, "svm": {...}}`. The index counts
+    the names in alphabetical order, as `names` lists them, whatever order they were given
+    in; `space.choice.index("svm")` is that of one name. Parameters of the branches that were not chosen are inactive: they carry the middle of their range,
     `active` says so, and a model does not see their values.
 
     The choice is uniform over the branches, whatever their size. Under a constraint, in a

@@ -21,7 +21,8 @@ class FixedSpace(Space):
     Use it to pin one parameter of a space without touching the objective. It has no
     place in the unit cube and costs a model nothing. A number or an array of numbers
     reaches the objective as it is. Anything else (a string, a function, None) stands in
-    the objective as the index 0, and `decode_choices` gives it back.
+    the objective as the index 0, and `decode_choices` gives it back. Whatever is told or
+    started from, the study goes on with its own constant.
 
     Args:
         value: a number, a truth value, an array of them, or any Python object.

@@ -12,10 +12,11 @@ from hyperopt_jax._checks import is_concrete
 from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._checked import check_one_space
-from hyperopt_jax.spaces._codec import Codec
+from hyperopt_jax.spaces._codec import Codec, codec_of
 from hyperopt_jax.spaces._layout import layout, on_the_host
 from hyperopt_jax.spaces._operations import contains, names
 from hyperopt_jax.spaces._plain import row_of
+from hyperopt_jax.spaces._shown import with_numbers
 from hyperopt_jax.spaces._tables import n_columns, ravel, unravel
 from hyperopt_jax.spaces._vector import entry_of
 
@@ -36,12 +37,41 @@ def given_points(space: PyTree, points: PyTree) -> Float[Array, "m c"]:
         inside = np.asarray(contains(space, X))
         if not inside.all():
             row = int(np.argmin(inside))
+            point = np.asarray(X)[row]
+            strange = ", ".join(_strange(space, point))
             raise ParamsError(
                 f"expected points inside the search space that satisfy its constraints, "
-                f"got number {row} of {len(inside)} outside, with the values "
-                f"{np.asarray(X)[row].tolist()}"
+                f"got number {row} of {len(inside)} with "
+                f"{f'{strange} outside' if strange else 'a broken constraint'}: "
+                f"{_by_name(space, point)}"
             )
     return X
+
+
+def _strange(space: PyTree, row: Float[np.ndarray, " c"]) -> list[str]:
+    """The parameters, active ones, of which a row of a table holds no value."""
+    active = np.asarray(codec_of(space).active(jnp.asarray(row)[None]))[0]
+    return [
+        name or "the value"
+        for name, block in zip(names(space), layout(space).blocks, strict=True)
+        if active[block.start : block.end].any()
+        and not block.space.contains(row[block.start : block.end].reshape(block.shape))
+    ]
+
+
+def _by_name(space: PyTree, row: Float[np.ndarray, " c"]) -> dict[str, Any]:
+    """The values of one row of a table, for people."""
+    values = {}
+    for name, block in zip(names(space), layout(space).blocks, strict=True):
+        own = row[block.start : block.end]
+        if own.size:
+            # As whole numbers where they are, also of a kind that has no others.
+            whole = (
+                not jnp.issubdtype(block.dtype, jnp.floating) and not (own % 1).any()
+            )
+            own = own.astype(block.dtype if whole else own.dtype).reshape(block.shape)
+            values[name or "the value"] = with_numbers(own)
+    return values
 
 
 def encode_choices(space: PyTree, configurations: Any) -> PyTree:

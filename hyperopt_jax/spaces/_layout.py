@@ -103,7 +103,7 @@ class Walk:
                 f"FixedSpace(...) for a constant, or close over it in the objective"
             )
         return treedef.unflatten(
-            [self.visit(child, (*path, _name(k[0])), scope) for k, child in children]
+            [self.visit(child, (*path, name_of(k[0])), scope) for k, child in children]
         )
 
     def leaf(self, space: Space, path: tuple[str, ...], scopes: tuple[int, ...]) -> Any:
@@ -311,7 +311,7 @@ def columns_of(leaves: Any, widths: tuple[int, ...]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, int)
 
 
-def _name(key: Any) -> str:
+def name_of(key: Any) -> str:
     """One step of a path as plain text."""
     for attribute in ("key", "idx", "name"):
         if hasattr(key, attribute):

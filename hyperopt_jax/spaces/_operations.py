@@ -281,8 +281,8 @@ def decode_choices(space: PyTree, params: PyTree) -> Any:
     out.
 
     Args:
-        params: one configuration (one dict comes back), or a batch or a list of them (a
-            list of dicts).
+        params: one configuration (one dict comes back), or a batch or a list of them, or
+            the stacked history of `optimize_scan`, trial after trial (a list of dicts).
 
     Raises:
         SpaceError: a stack of spaces.
@@ -300,10 +300,26 @@ def decode_choices(space: PyTree, params: PyTree) -> Any:
             "expected concrete params for decode_choices, got traced ones; inside a "
             "compiled objective branch with ChoiceSpace.switch"
         )
+    params = _trial_after_trial(space, params)
     with on_the_host():
         X = as_table(space, params)
         rows = [as_plain(space, unravel(space, row)) for row in X]
     return rows if _is_batched(space, params) else rows[0]
+
+
+def _trial_after_trial(space: PyTree, params: PyTree) -> PyTree:
+    """The leaves (t, q) of a stacked history as (t q,), and all else as it is."""
+    leaves, structure = flattened(params)
+    flat = layout(space)
+    if structure != flat.structure:
+        return params
+    own = [s.shape for s in flat.spaces]
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    n_axes = {a.ndim - len(shape) for a, shape in zip(arrays, own, strict=True)}
+    if n_axes != {2}:
+        return params
+    one_axis = [a.reshape(-1, *a.shape[2:]) for a in arrays]
+    return jax.tree.unflatten(structure, one_axis)
 
 
 def _is_batched(space: PyTree, params: PyTree) -> bool:

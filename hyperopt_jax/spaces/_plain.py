@@ -19,9 +19,10 @@ from hyperopt_jax.spaces._conditional import ConditionalSpace
 from hyperopt_jax.spaces._constrained import ConstrainedSpace
 from hyperopt_jax.spaces._dependent import DependentSpace
 from hyperopt_jax.spaces._fixed import FixedSpace
-from hyperopt_jax.spaces._layout import is_searched, layout
+from hyperopt_jax.spaces._layout import is_searched, layout, name_of
 from hyperopt_jax.spaces._list import ListSpace
 from hyperopt_jax.spaces._objects import same
+from hyperopt_jax.spaces._shown import shortest
 from hyperopt_jax.spaces._tables import ravel
 from hyperopt_jax.spaces._vector import entry_of
 
@@ -76,11 +77,6 @@ def as_written(space: Space, number: Any) -> Any:
         return shortest(array)
     low, high, step = map(shortest, _steps.range_of(space))
     return min(_steps.in_decimals(low, step, index), high)
-
-
-def shortest(number: Any) -> float:
-    """The number with the fewest digits that rounds to this one: 0.1 as it was written."""
-    return float(str(np.asarray(number)[()]))
 
 
 def _has_steps(space: Space) -> bool:
@@ -154,7 +150,7 @@ def _as_params(space: PyTree, plain: Any, path: tuple[str, ...]) -> PyTree:
     children, treedef = _one_level(
         space.space if isinstance(space, DependentSpace) else space
     )
-    names = [_name(key) for key, _ in children]
+    names = [name_of(key) for key, _ in children]
     given = _named(plain, names, path)
     return treedef.unflatten(
         [
@@ -293,11 +289,6 @@ def _named(plain: Any, names: Collection[str], path: tuple[str, ...]) -> dict[st
             f"among them"
         )
     return given
-
-
-def _name(key: Any) -> str:
-    """One step of a path as text."""
-    return str(next(getattr(key, a) for a in ("name", "key", "idx") if hasattr(key, a)))
 
 
 def _where(path: tuple[str, ...]) -> str:

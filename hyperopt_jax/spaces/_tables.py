@@ -14,7 +14,16 @@ from jaxtyping import Array, Float, PyTree, Shaped
 from hyperopt_jax._checks import as_numbers, flattened, is_concrete
 from hyperopt_jax.errors import ParamsError
 from hyperopt_jax.spaces._fixed import FixedSpace
-from hyperopt_jax.spaces._layout import Layout, columns_of, is_searched, layout
+from hyperopt_jax.spaces._layout import (
+    Layout,
+    columns_of,
+    is_searched,
+    layout,
+    name_of,
+)
+
+# How many names an error lists.
+MAX_NAMED = 5
 
 
 def n_params(space: PyTree) -> int:
@@ -43,7 +52,7 @@ def is_conditional(space: PyTree) -> bool:
     return layout(space).is_conditional
 
 
-def unravel(space: PyTree, X: Shaped[Array, "... d"]) -> PyTree:
+def unravel(space: PyTree, X: Shaped[Any, "... d"]) -> PyTree:
     """The columns of `X` (..., d) as a pytree like `space`, in the dtypes of its leaves.
 
     A concrete table is split on the host: one transfer back, and nothing to compile but a
@@ -216,7 +225,11 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     concrete = is_concrete(columns)
     for _, values in searched:
         if concrete and not _is_numeric(values):
-            raise ParamsError(f"expected numbers for params, got {values!r}")
+            place = next(i for i, column in enumerate(columns) if column is values)
+            raise ParamsError(
+                f"expected numbers for {named_places(flat.structure)[place]!r} of params, "
+                f"got {values!r}; encode_choices makes params of strings and other objects"
+            )
     xp = np if concrete else jnp
     arrays = [xp.asarray(values) for _, values in searched]
     shapes = [shape for shape, _ in searched]
@@ -249,10 +262,26 @@ def _columns(flat: Layout, params: PyTree) -> list[Any]:
         columns = flat.treedef.flatten_up_to(params)
         if all(map(_is_column, columns)):
             return columns
+    own, told = named_places(flat.structure), named_places(structure)
+    faults = [
+        f"{what} {', '.join(names[:MAX_NAMED])}"
+        for what, names in (
+            ("without", [name for name in own if name not in told]),
+            ("with the unknown", [name for name in told if name not in own]),
+        )
+        if names
+    ]
     raise ParamsError(
-        f"expected params with the structure of the search space, {flat.treedef}, "
-        f"got {structure}; tell the params that this study proposed"
+        f"expected params with the structure of the search space, {flat.structure}, got "
+        f"{structure}{f', {chr(32).join(faults)}' if faults else ''}"
     )
+
+
+def named_places(structure: Any) -> list[str]:
+    """The leaves of a pytree by name, such as "opt/lr"."""
+    tree = jax.tree.unflatten(structure, range(structure.num_leaves))
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return ["/".join(map(name_of, path)) or "the value" for path, _ in leaves]
 
 
 def _is_column(values: Any) -> bool:

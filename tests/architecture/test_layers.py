@@ -11,11 +11,11 @@ PACKAGE = Path(__file__).parents[2] / "hyperopt_jax"
 LAYERS = [
     {"errors", "_warn"},
     {
-        *("_checks", "_numerics", "_progress", "_evaluate"),
+        *("_checks", "_numerics", "_progress"),
         *("_blas_threads", "_compilation_cache", "_quick_compile", "_lean_jit"),
     },
     {"spaces", "history", "kernels", "gp", "pareto"},
-    {"acquisition", "maximise", "_best", "_drive", "base", "problems"},
+    {"acquisition", "maximise", "_best", "_evaluate", "_drive", "base", "problems"},
     {"grid", "random", "bayesian"},
     {"integrations"},
     {"_demo"},
@@ -23,12 +23,13 @@ LAYERS = [
 ]
 INSIDE_A_LAYER = {
     ("_progress", "_checks"),
-    ("_evaluate", "_checks"),
     ("_blas_threads", "_checks"),
     ("_quick_compile", "_checks"),
     ("gp", "kernels"),
     ("base", "_best"),
+    ("_drive", "_evaluate"),
     ("base", "_drive"),
+    ("base", "_evaluate"),
 }
 FORBIDDEN = ("jax._src", "equinox.internal", "jax.experimental")
 

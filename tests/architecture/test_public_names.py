@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import jax
+import mypy.api
 import pytest
 
 import hyperopt_jax as hj
@@ -95,3 +96,37 @@ def test_classic_defaults_are_the_published_ones():
     assert (hj.RandomSearch().n_parallel, hj.GridSearch().shuffle) == (1, False)
     assert hj.Matern().nu == 2.5
     assert (hj.UCB().kappa, hj.EI().xi, hj.PI().xi) == (2.0, 0.01, 0.01)
+
+
+def test_a_star_import_leaves_the_modules_of_others_alone():
+    names = {}
+    exec("import random\nfrom hyperopt_jax import *", names)
+    assert names["random"].__name__ == "random"
+    assert names["BayesianSearch"] is hj.BayesianSearch
+
+
+@pytest.mark.slow
+def test_what_users_write_has_the_types_that_are_declared(tmp_path):
+    script = tmp_path / "study.py"
+    script.write_text(
+        """
+from typing import Any
+
+import jax
+from hyperopt_jax import BayesianSearch, LinearSpace, best_trial, python_loop
+
+
+def accuracy(key: jax.Array, params: dict[str, Any]) -> float:
+    return float(params["x"])
+
+
+state, search = BayesianSearch.tuned({"x": LinearSpace(0.0, 1.0)}, n_max=10)
+key = jax.random.key(0)
+state, (params, results) = search.optimize(state, key, accuracy, evaluate=python_loop)
+state = search.update_state(state, key, [0.5, 0.25], [{"x": 0.1}, {"x": 0.2}])
+best, result = best_trial(params, results)
+best, result = best_trial(*search.history(state))
+"""
+    )
+    out, _, code = mypy.api.run(["--strict", "--no-incremental", str(script)])
+    assert code == 0, out

@@ -442,6 +442,47 @@ def test_callbacks_see_every_batch_and_can_stop(row):
         search.optimize(state, KEY, zoo.loss, 1, callback=broken)
 
 
+@pytest.mark.parametrize("answer", [np.True_, jnp.asarray(True)])
+def test_a_callback_stops_by_any_kind_of_true(answer):
+    state, search = hj.RandomSearch.init(zoo.mixed_space(), n_parallel=2)
+    _, (_, results) = search.optimize(
+        state, KEY, zoo.loss, 3, callback=lambda event: answer
+    )
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("answer", [1, 12.5, "written", np.asarray(3), np.False_])
+def test_a_callback_does_not_stop_by_what_it_happens_to_return(answer):
+    state, search = hj.RandomSearch.init(zoo.mixed_space(), n_parallel=2)
+    _, (_, results) = search.optimize(
+        state, KEY, zoo.loss, 3, callback=lambda event: answer
+    )
+    assert len(results) == 3
+
+
+@rows
+def test_what_ends_a_run_carries_the_batches_before_it(row):
+    state, search = start(row, 2)
+    whole, (params, results) = search.optimize(state, KEY, zoo.loss, 2)
+
+    def interrupt(event):
+        if event.trials[0] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        search.optimize(state, KEY, zoo.loss, N_BATCHES, callback=interrupt)
+    kept, (params_kept, results_kept) = caught.value.study
+    assert_equal((kept, params_kept, results_kept), (whole, params, results))
+    assert "2 batch(es)" in caught.value.__notes__[0]
+
+    def at_once(key, params):
+        raise OverflowError
+
+    with pytest.raises(OverflowError) as none_before:
+        search.optimize(state, KEY, at_once, 1)
+    assert not hasattr(none_before.value, "study")
+
+
 def test_callbacks_of_a_search_that_minimises_see_the_least_result():
     space = zoo.mixed_space()
     state, search = hj.RandomSearch.init(space, n_parallel=2, maximize=False)
@@ -524,8 +565,11 @@ def test_start_points_are_checked(row):
     points, listed = some_points(state.space, 3)
     for run in (search.optimize, search.optimize_scan):
         for bad, message in [
-            (jax.tree.map(lambda a: a + 1000, points), "number 0 of 3 outside"),
-            ({"z": jnp.zeros(3)}, "structure of the search space"),
+            (
+                jax.tree.map(lambda a: a + 1000, points),
+                r"number 0 of 3 with .* outside: ",
+            ),
+            ({"z": jnp.zeros(3)}, r"structure of the search space.*with the unknown z"),
             ([*listed, {"z": 0.0}], "structure of the search space"),
             ([], "at least one point"),
         ]:

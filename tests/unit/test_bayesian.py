@@ -13,6 +13,7 @@ from hyperopt_jax import spaces
 from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.bayesian._tell import _refit_due
 from hyperopt_jax.errors import (
+    BufferFullWarning,
     OutsideBoundsWarning,
     ParamsError,
     SettingError,
@@ -92,12 +93,40 @@ def test_a_full_buffer_keeps_what_it_has_first_results_first():
     state, search = study(UNIT, 3, n_parallel=2)
     state = told(state, search, [0.1, 0.2], [1.0, 2.0])
     assert hj.Status(int(state.status)) == hj.Status.OK
-    state = told(state, search, [0.3, 0.4], [3.0, 4.0])
+    with pytest.warns(BufferFullWarning, match="holds 2 of at most 3"):
+        state = told(state, search, [0.3, 0.4], [3.0, 4.0])
     np.testing.assert_array_equal(state.y, [1.0, 2.0, 3.0])
     assert hj.Status(int(state.status)) == hj.Status.BUFFER_FULL
     assert "n_max" in hj.Status.BUFFER_FULL.sentence
-    again = told(state, search, [0.5, 0.6], [5.0, 6.0])
+    with pytest.warns(BufferFullWarning, match="not kept"):
+        again = told(state, search, [0.5, 0.6], [5.0, 6.0])
     assert eqx.tree_equal(again, state)
+
+
+def test_history_is_what_was_told():
+    space = UNIT | {"act": hj.ChoiceSpace(["relu", None]), "c": hj.FixedSpace(2.0)}
+    state, search = study(space, 8, n_parallel=2)
+    params, results = search.history(state)
+    assert params["x"].shape == results.shape == (0,)
+    told_params = {
+        "x": jnp.asarray([0.1, 0.2, 0.3]),
+        "act": jnp.asarray([1, 0, 1]),
+        "c": jnp.full(3, 2.0),
+    }
+    told_results = np.asarray([1.0, np.nan, 3.0], np.float32)
+    state = search.update_state(state, KEY, told_results, told_params)
+    params, results = search.history(state)
+    np.testing.assert_array_equal(results, told_results)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, params, told_params))
+    assert hj.best_trial(params, results)[1] == 3.0
+    assert hj.decode_choices(space, params)[0] == {"x": 0.1, "act": None, "c": 2.0}
+    # A study that is not full yet is told to a larger one, failed trials and all.
+    larger, search = study(space, 12, n_parallel=2)
+    larger = search.update_state(larger, KEY, results, params)
+    assert search.n_told(larger) == 3
+    np.testing.assert_array_equal(search.history(larger)[1], told_results)
+    with pytest.raises(ParamsError, match="traced"):
+        jax.jit(search.history)(state)
 
 
 def test_none_iterations_fill_the_buffer_and_a_full_one_runs_none():

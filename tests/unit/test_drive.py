@@ -210,11 +210,11 @@ class TestStartPoints:
     def test_that_break_a_constraint_or_miss_a_value(self):
         space = {"a": LinearSpace(0.0, 1.0), "n": QLinearSpace(1, 4)}
         bound = ConstrainedSpace(space, lambda p: p["a"] < 0.5)
-        for given, params in (
-            (space, {"a": [0.1, 0.2], "n": [1, 2.5]}),
-            (bound, {"a": [0.1, 0.6], "n": [1, 2]}),
+        for given, params, fault in (
+            (space, {"a": [0.1, 0.2], "n": [1, 2.5]}, "n outside: .*2.5"),
+            (bound, {"a": [0.1, 0.6], "n": [1, 2]}, "a broken constraint: .*0.6"),
         ):
-            with pytest.raises(ParamsError, match="number 1 of 2 outside"):
+            with pytest.raises(ParamsError, match=f"number 1 of 2 with {fault}"):
                 given_points(given, jax.tree.map(jnp.asarray, params, is_leaf=is_list))
 
 
@@ -263,7 +263,7 @@ class TestStartPointsAndPrecision:
             points = given_points({"x": space}, {"x": jnp.asarray([value])})
             assert points.dtype == "float64"
             assert np.allclose(points, value, 1e-6)
-            with pytest.raises(ParamsError, match="outside"):
+            with pytest.raises(ParamsError, match="x outside"):
                 given_points({"x": space}, {"x": jnp.asarray([1.01])})
 
 
@@ -294,6 +294,15 @@ class TestNothingFeasible:
             for state in (told, asked):
                 assert state.failed.tolist() == [True, True, False, False]
                 assert Status(int(state.status)) is Status.INFEASIBLE
+
+    def test_is_nothing_to_decode_for_plain_python(self):
+        state, optimizer = self.start(RandomSearch)
+        evaluate = functools.partial(python_loop, space=state.space)
+        with pytest.warns(RuntimeWarning, match="finite params.*not decoded"):
+            _, (_, results) = optimizer.optimize(
+                state, KEY, lambda key, p: 1.0, 1, evaluate=evaluate
+            )
+        assert np.isnan(results[0]).all()
 
     def test_other_numbers_that_are_not_finite_are_refused(self):
         state, optimizer = self.start(RandomSearch)

@@ -11,6 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from hyperopt_jax import (
+    ChoiceSpace,
     DiscreteSpace,
     LinearSpace,
     QLinearSpace,
@@ -19,7 +20,7 @@ from hyperopt_jax import (
     vectorised,
 )
 from hyperopt_jax._evaluate import check_objective
-from hyperopt_jax.errors import ObjectiveError, SettingError
+from hyperopt_jax.errors import ObjectiveError, ParamsError, SettingError
 
 SPACE = {
     "x": LinearSpace(0.0, 1.0),
@@ -240,6 +241,30 @@ class TestPythonLoop:
         with pytest.raises(SettingError, match="exception classes for catch"):
             python_loop(lambda key, p: 0.0, KEYS, PARAMS, catch=catch)
 
+    def test_the_warning_says_where(self):
+        code = fails_in_the_middle.__code__
+        first, last = code.co_firstlineno, code.co_firstlineno + 5
+        with pytest.warns(RuntimeWarning, match=r"test_evaluate\.py:\d+") as caught:
+            python_loop(fails_in_the_middle, KEYS, PARAMS)
+        line = int(str(caught[0].message).split("test_evaluate.py:")[1].split(",")[0])
+        assert first < line < last
+
+    def test_objects_in_place_of_indices(self):
+        space = SPACE | {"depth": ChoiceSpace([None, 4, "all"])}
+        params = PARAMS | {"depth": jnp.asarray([2, 0, 1])}
+        seen = []
+
+        def objective(key, config):
+            seen.append(config)
+            return 0.0
+
+        python_loop(objective, KEYS, params, space=space)
+        assert [config["depth"] for config in seen] == ["all", None, 4]
+        assert seen[0] == {"x": 0.5, "n": 1, "rest": [16], "depth": "all"}
+        assert type(seen[0]["n"]) is int
+        with pytest.raises(ParamsError, match="structure"):
+            python_loop(objective, KEYS, PARAMS, space=space)
+
     def test_an_interrupt_is_no_failed_trial(self):
         def objective(key, params):
             raise KeyboardInterrupt
@@ -264,6 +289,18 @@ class TestPythonLoop:
             assert r.shape == (2,)
             assert r.dtype == "float32"
             assert np.allclose(r, p["x"] * np.asarray(p["n"], np.float32))
+
+
+@each
+@pytest.mark.parametrize("kind", [jax.random.key, jax.random.PRNGKey])
+@pytest.mark.parametrize(
+    "objective",
+    [lambda p, k: p["x"], lambda p, k: jax.random.normal(k)],
+)
+def test_a_key_taken_for_params(evaluate, kind, objective):
+    keys = jax.random.split(kind(0), 3)
+    with pytest.raises(ObjectiveError, match="let the key come first"):
+        evaluate(objective, keys, PARAMS)
 
 
 class Callable:

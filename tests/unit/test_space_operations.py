@@ -188,6 +188,16 @@ def test_plain_python_configurations(sampled):
         jax.jit(lambda p: spaces.decode_choices(space, p))(params)
 
 
+def test_stacked_histories_are_decoded_trial_after_trial(sampled):
+    space, params = sampled
+    stacked = jax.tree.map(lambda leaf: leaf.reshape(8, 4, *leaf.shape[1:]), params)
+    flat, rows = (spaces.decode_choices(space, p) for p in (params, stacked))
+    assert len(rows) == 32
+    for own, other in zip(flat, rows, strict=True):
+        np.testing.assert_array_equal(own.pop("mix"), other.pop("mix"))
+        assert own == other
+
+
 # Of all kinds at once: each alone would be a few programs of its own.
 ROUND_TRIPS = {
     "every kind": lambda: {
@@ -677,7 +687,7 @@ def test_steps_near_zero_are_values_however_they_are_rounded(wide):
         found = [c["x"] for c in spaces.decode_choices(space, {"x": points[:, 0]})]
         assert found == values
         assert not spaces.contains(space, {"x": np.array([0.15])}).any()
-        with pytest.raises(ParamsError, match="outside"):
+        with pytest.raises(ParamsError, match="x outside"):
             spaces.given_points(space, [{"x": 0.15}])
 
 

@@ -10,11 +10,13 @@ import pytest
 from scipy import stats
 
 from hyperopt_jax import (
+    ConditionalSpace,
     DiscreteSpace,
     LinearSpace,
     LogSpace,
     QLinearSpace,
     QLogSpace,
+    RandomSearch,
     Space,
 )
 from hyperopt_jax.errors import HyperoptError, SpaceError
@@ -448,3 +450,24 @@ class TestModule:
             return LinearSpace(low, high).decode(jnp.float32(0.5))
 
         assert middle(1.0, 3.0) == 2.0
+
+
+def test_spaces_are_printed_with_their_numbers():
+    assert repr(LogSpace(1e-5, 0.1)).replace("\n", "").replace(" ", "") == (
+        "LogSpace(lower_bound=1e-05,upper_bound=0.1,step=None,base=10.0)"
+    )
+    assert repr(DiscreteSpace([16, 32])) == "DiscreteSpace(values=[16, 32])"
+    # Long and traced arrays by dtype and shape, as everywhere in JAX.
+    assert "i32[100]" in repr(DiscreteSpace(list(range(100))))
+    shown = []
+    jax.jit(lambda low: shown.append(repr(LinearSpace(low, 2.0))))(0.5)
+    assert "lower_bound=f32[]" in shown[0]
+    stack = jax.vmap(lambda low: LinearSpace(low, 2.0))(jnp.asarray([0.1, 0.2]))
+    assert "lower_bound=[0.1, 0.2]" in repr(stack)
+
+
+def test_composite_spaces_and_states_are_printed_with_their_numbers():
+    space = ConditionalSpace({"a": {"x": LinearSpace(0.25, 1.5)}, "b": {}})
+    state, _ = RandomSearch.init({"model": space})
+    assert "upper_bound=1.5" in repr(space)
+    assert "upper_bound=1.5" in repr(state)
