@@ -214,6 +214,8 @@ def python_loop(
         SettingError: `catch` holds something else than classes of exceptions.
 
     ```python
+    import functools
+
     evaluate = functools.partial(hyperopt_jax.python_loop, space=space)
     optimizer.optimize(state, key, func, 20, evaluate=evaluate)
     ```

@@ -370,6 +370,9 @@ class BayesianSearch(Optimizer):
         ```python
         from hyperopt_jax import decode_choices
 
+        state, search = BayesianSearch.tuned({"x": LinearSpace(0.0, 1.0)}, n_max=20)
+        told = {"x": jnp.array([0.1, 0.4])}
+        state = search.update_state(state, jax.random.key(0), [0.5, 0.25], told)
         params, results = search.history(state)
         rows = decode_choices(state.space, params)  # for pandas.DataFrame(rows)
         ```
