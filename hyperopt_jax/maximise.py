@@ -54,6 +54,21 @@ def net(shift: Float[Array, " s"], n: int) -> Float[Array, "n d"]:
     return _moved_net(shift, n)[:, :-1]
 
 
+def at_centres_of_cells(
+    net: Float[Array, "m d"], n_cells: int, codec: Codec
+) -> Float[Array, "m d"]:
+    """`net` drawn together to where the centres of `n_cells` equal cubes would lie.
+
+    Cubes that share the volume of the unit cube have sides of n^(-1/d), and their centres
+    stay half of that away from its faces. So a few points in many dimensions keep near
+    the centre, from where everything is nearest, and many in few fill the cube. Choices
+    have no centre and stay as they are.
+    """
+    is_number = ~codec.is_nominal
+    width = 1 - n_cells ** (-1 / max(int(is_number.sum()), 1))
+    return jnp.where(is_number[None, :], 0.5 + width * (net - 0.5), net)
+
+
 def draw_order(shift: Float[Array, " s"], n: int) -> Float[Array, " n"]:
     """Distinct numbers whose largest picks one row of `net(shift, n)` at random.
 

@@ -98,12 +98,16 @@ def _warm_up(
         rows = _rows_before(count, running)
         U, recorded = U.at[rows].set(running), recorded.at[rows].set(True)
     centre = jnp.full((1, codec.n_coordinates), 0.5, slots.U.dtype)
+    n_design = max(optimizer.n_warmup, optimizer.n_parallel)
 
     def fill(carry: tuple, slot: tuple) -> tuple[tuple, Array]:
         U, recorded = carry
         i, shift = slot
         net = maximise.net(shift, optimizer.n_candidates)
         if optimizer.warmup == "spread":
+            # Where all of it failed, what follows may lie anywhere.
+            inner = maximise.at_centres_of_cells(net, n_design, codec)
+            net = jnp.where(count + i < n_design, inner, net)
             # Before there is anything to be far from, all are equal and the first wins.
             net = jnp.concatenate([centre, net[1:]])
             points = _feasible(codec, net, jax.random.fold_in(key, i))

@@ -107,7 +107,8 @@ class BayesianSearch(Optimizer):
         n_parallel: trials a batch, >= 1.
         hallucination: stands in for the results of a batch that is being filled.
         warmup: "random" draws the first observations independently; "spread" begins
-            with the centre and puts each as far from the others as candidates allow.
+            with the centre and puts each as far from the others as candidates allow, in
+            the part of the space where the centres of as many equal cells would lie.
 
     Raises:
         SettingError: a setting out of its range.

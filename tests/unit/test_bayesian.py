@@ -406,6 +406,26 @@ def test_spread_design_starts_at_the_centre_and_keeps_its_distance():
     np.testing.assert_allclose(points[0], 0.5)
     gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
     assert gaps[~np.eye(8, dtype=bool)].min() > 0.2
+    # The centres of eight equal squares keep half of 8^(-1/2) away from the edges.
+    side = 8**-0.5
+    assert np.all(np.abs(points - 0.5) <= (1 - side) / 2 + 1e-6)
+    assert np.abs(points - 0.5).max() > (1 - side) / 4
+
+
+def test_what_follows_a_design_that_failed_may_lie_anywhere():
+    space = {f"x{i}": hj.LinearSpace(0.0, 1.0) for i in range(6)}
+    space["kind"] = hj.ChoiceSpace(["a", "b", "c"])
+    state, search = hj.BayesianSearch.tuned(space, 80, n_parallel=1)
+    n = search.n_warmup
+    state, _ = search.optimize_scan(state, KEY, lambda key, p: jnp.nan, 40)
+    params, results = search.history(state)
+    assert np.isnan(results).all()
+    away = np.abs(np.stack([params[f"x{i}"] for i in range(6)], 1) - 0.5)
+    width = 1 - n ** (-1 / 6)
+    assert away[:n].max() <= width / 2 + 1e-6
+    assert away[n:].max() > 0.45
+    # Choices are not drawn together.
+    assert len(np.unique(params["kind"][:n])) > 1
 
 
 def test_best_of_nothing_is_worse_than_anything():
