@@ -301,8 +301,9 @@ class BayesianSearch(Optimizer):
 
         A result that is not finite is recorded as a failed trial. A full buffer keeps
         what it has, with a `BufferFullWarning`: only the free rows are written, first
-        results first. A value from outside the bounds (of a study with others, say) is recorded as it is, with an
-        `OutsideBoundsWarning`; the model takes it for the nearest one inside.
+        results first. A value from outside the bounds (of a study with others, say) is
+        recorded as it is, with an `OutsideBoundsWarning`; the model takes it for the
+        nearest one inside.
 
         Args:
             results: (q,) numbers.

@@ -22,8 +22,9 @@ class ConditionalSpace(CompositeSpace):
     (`{}`). The parameters are a dict with the index of the branch and *all* branches,
     so shapes are static: `{"choice": 1, "forest": {...}, "svm": {...}}`. The index counts
     the names in alphabetical order, as `names` lists them, whatever order they were given
-    in; `space.choice.index("svm")` is that of one name. Parameters of the branches that were not chosen are inactive: they carry the middle of their range,
-    `active` says so, and a model does not see their values.
+    in; `space.choice.index("svm")` is that of one name. Parameters of the branches that
+    were not chosen are inactive: they carry the middle of their range, `active` says so,
+    and a model does not see their values.
 
     The choice is uniform over the branches, whatever their size. Under a constraint, in a
     branch too, samples are uniform on what is left: a branch of which it leaves a
