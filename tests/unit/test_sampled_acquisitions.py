@@ -350,7 +350,8 @@ class TestSearches:
         # A slot of the same batch does not repeat another.
         proposals = np.stack([np.ravel(params["x"]), np.ravel(params["rate"])], 1)
         assert len(np.unique(proposals, axis=0)) == 12
-        assert float(results.max()) > float(results.reshape(-1)[:3].max())
+        # Where the optimum is 0.1, and random points are down to -4.
+        assert float(results.max()) > -0.1
 
     @pytest.mark.slow
     @each
