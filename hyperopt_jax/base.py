@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
 import equinox as eqx
@@ -379,7 +379,9 @@ class Optimizer(eqx.Module):
 
 
 @contextlib.contextmanager
-def _kept(study: Callable[[], tuple[Any, tuple[list[PyTree], list[Array]]]]) -> Any:
+def _kept(
+    study: Callable[[], tuple[Any, tuple[list[PyTree], list[Array]]]],
+) -> Iterator[None]:
     """Hands the study so far to whatever ends it early, as its attribute `study`."""
     try:
         yield

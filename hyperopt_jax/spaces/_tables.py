@@ -227,7 +227,7 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
         if concrete and not _is_numeric(values):
             place = next(i for i, column in enumerate(columns) if column is values)
             raise ParamsError(
-                f"expected numbers for {named_places(flat.structure)[place]!r} of params, "
+                f"expected numbers for {_named_places(flat.structure)[place]!r} of params, "
                 f"got {values!r}; encode_choices makes params of strings and other objects"
             )
     xp = np if concrete else jnp
@@ -262,7 +262,7 @@ def _columns(flat: Layout, params: PyTree) -> list[Any]:
         columns = flat.treedef.flatten_up_to(params)
         if all(map(_is_column, columns)):
             return columns
-    own, told = named_places(flat.structure), named_places(structure)
+    own, told = _named_places(flat.structure), _named_places(structure)
     faults = [
         f"{what} {', '.join(names[:MAX_NAMED])}"
         for what, names in (
@@ -277,7 +277,7 @@ def _columns(flat: Layout, params: PyTree) -> list[Any]:
     )
 
 
-def named_places(structure: Any) -> list[str]:
+def _named_places(structure: Any) -> list[str]:
     """The leaves of a pytree by name, such as "opt/lr"."""
     tree = jax.tree.unflatten(structure, range(structure.num_leaves))
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
