@@ -44,6 +44,10 @@ class MissingExtraError(HyperoptError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
 
 
+class AllFailedWarning(UserWarning):
+    """The best trial of a study was asked for, and none has a finite result."""
+
+
 class BufferFullWarning(UserWarning):
     """Results were told to a study that has no room for all of them."""
 

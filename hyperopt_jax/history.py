@@ -43,9 +43,12 @@ def empty(capacity: int, n_params: int) -> Trials:
 
 
 def append(
-    trials: Trials, X: Float[Array, "q d"], results: Float[Array, " q"]
+    trials: Trials,
+    X: Float[Array, "q d"],
+    results: Float[Array, " q"],
+    n_new: Int[Array, ""] | int,
 ) -> tuple[Trials, Bool[Array, ""]]:
-    """The record with more trials, and whether there was room for all of them.
+    """The record with the first `n_new` of `X`, and whether there was room for them.
 
     A full record keeps what it has: only the free rows are written, first results first.
     """
@@ -55,7 +58,7 @@ def append(
     ok = jnp.isfinite(results)
     # Which new trial each row gets, if any: a gather, far less code than a scatter.
     source = jnp.arange(capacity, dtype=jnp.int32) - trials.n_recorded
-    is_new = (source >= 0) & (source < q)
+    is_new = (source >= 0) & (source < n_new)
     source = jnp.clip(source, 0, q - 1)
     record = Trials(
         X=jnp.where(is_new[:, None], X[source], trials.X),
@@ -63,7 +66,7 @@ def append(
         mask=trials.mask | is_new,
         failed=jnp.where(is_new, ~ok[source], trials.failed),
     )
-    return record, trials.n_recorded + q <= capacity
+    return record, trials.n_recorded + n_new <= capacity
 
 
 def losses(trials: Trials, maximize: bool) -> Float[Array, " c"]:

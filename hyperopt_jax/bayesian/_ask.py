@@ -46,16 +46,39 @@ class _Slots(NamedTuple):
     succeeded: Bool[Array, " n"]
 
 
+class _Running(NamedTuple):
+    """The trials that still run: the first `n` of the points `U`."""
+
+    U: Float[Array, "p d"]
+    n: Int[Array, ""]
+
+    def rows_before(self, count: Int[Array, ""]) -> Int[Array, " p"]:
+        """The rows of these trials, which end before row `count`; else past the end."""
+        i = jnp.arange(len(self.U), dtype=jnp.int32)
+        return jnp.where(i < self.n, count - self.n + i, jnp.iinfo(jnp.int32).max)
+
+    def put_before(
+        self, count: Int[Array, ""], table: Float[Array, "n d"]
+    ) -> Float[Array, "n d"]:
+        """`table` with these trials in their rows."""
+        return table.at[self.rows_before(count)].set(self.U, mode="drop")
+
+
 def propose(
     optimizer: "BayesianSearch",
     state: BayesianSearchState,
     key: PRNGKeyArray,
-    pending: Float[Array, "p c"] | None = None,
+    pending: tuple[Float[Array, "p c"], Int[Array, ""]] | None = None,
 ) -> Float[Array, "q c"]:
-    """The next batch as a table of values, while the trials `pending` still run."""
+    """The next batch as a table of values.
+
+    `pending`: a table, and how many of its first rows are trials that still run.
+    """
     codec, trials = codec_of(state.space), state.trials
-    n_pending = 0 if pending is None else pending.shape[0]
-    pad = (0, optimizer.n_parallel - 1 + n_pending)
+    running = None
+    if pending is not None:
+        running = _Running(points_in_cube(codec, pending[0]), pending[1])
+    pad = (0, optimizer.n_parallel - 1 + (0 if running is None else len(running.U)))
     slots = _Slots(
         jnp.pad(in_cube(codec, trials), (pad, (0, 0)), constant_values=0.5),
         jnp.pad(losses(trials, optimizer.maximize), pad, constant_values=jnp.inf),
@@ -65,10 +88,9 @@ def propose(
     )
     shape = (optimizer.n_parallel, codec.n_coordinates + 1)
     shifts = hashed_uniform(key, shape, slots.U.dtype)
-    count, running = trials.n_recorded, None
-    if pending is not None:
-        running = points_in_cube(codec, pending)
-        count = count + n_pending
+    count = trials.n_recorded
+    if running is not None:
+        count = count + running.n
     no_model = (count < optimizer.n_warmup) | ~jnp.any(trials.succeeded)
     U = lax.cond(
         no_model,
@@ -87,7 +109,7 @@ def _warm_up(
     optimizer: "BayesianSearch",
     codec: Codec,
     slots: _Slots,
-    running: Float[Array, "p d"] | None,
+    running: _Running | None,
     count: Int[Array, ""],
     shifts: Float[Array, "q s"],
     key: PRNGKeyArray,
@@ -95,8 +117,9 @@ def _warm_up(
     """A batch chosen without a model, one slot after the other."""
     U, recorded = slots.U, slots.recorded
     if running is not None:
-        rows = _rows_before(count, running)
-        U, recorded = U.at[rows].set(running), recorded.at[rows].set(True)
+        U = running.put_before(count, U)
+        # Those before them are recorded, and none is after them.
+        recorded = jnp.arange(len(U), dtype=jnp.int32) < count
     centre = jnp.full((1, codec.n_coordinates), 0.5, slots.U.dtype)
     n_design = max(optimizer.n_warmup, optimizer.n_parallel)
 
@@ -121,12 +144,6 @@ def _warm_up(
         return (U, recorded | is_row), u
 
     return _fill_slots(fill, (U, recorded), shifts)
-
-
-def _rows_before(count: Int[Array, ""], running: Float[Array, "p d"]) -> Array:
-    """The rows of the trials that still run, which end before row `count`."""
-    n = running.shape[0]
-    return count - n + jnp.arange(n, dtype=jnp.int32)
 
 
 class _Batch(NamedTuple):
@@ -156,7 +173,7 @@ def _model_based(
     optimizer: "BayesianSearch",
     codec: Codec,
     slots: _Slots,
-    running: Float[Array, "p d"] | None,
+    running: _Running | None,
     count: Int[Array, ""],
     hyper: Hyperparameters,
     shifts: Float[Array, "q s"],
@@ -169,7 +186,7 @@ def _model_based(
     """
     so_far = region.progress(slots.U, slots.losses, count)
     incumbent = slots.U[so_far.best_row]
-    n_free = optimizer.n_parallel - 1 + (0 if running is None else running.shape[0])
+    n_free = optimizer.n_parallel - 1 + (0 if running is None else len(running.U))
     seen, best_row, n_unseen = _seen(slots, so_far.best_row, n_free)
     so_far = so_far._replace(best_row=best_row)
     reach = region.reach(so_far, optimizer.n_local, optimizer.n_parallel)
@@ -194,10 +211,6 @@ def _model_based(
     )
     filled = _Filled(arrays, slots.U, seen.targets[best_row])
 
-    def wait_for(filled: _Filled, trial: tuple) -> tuple[_Filled, None]:
-        u, row = trial
-        return _believe(batch, filled, u, row, jax.random.fold_in(key, row)), None
-
     def fill(filled: _Filled, slot: tuple) -> tuple[_Filled, Array]:
         i, shift = slot
         slot_key = jax.random.fold_in(key, i)
@@ -205,8 +218,13 @@ def _model_based(
         return _believe(batch, filled, u, count + i, slot_key), u
 
     if running is not None:
-        trials = running, _rows_before(count, running)
-        filled, _ = lax.scan(wait_for, filled, trials)
+        rows = running.rows_before(count)
+
+        def wait_for(i: Int[Array, ""], filled: _Filled) -> _Filled:
+            row_key = jax.random.fold_in(key, rows[i])
+            return _believe(batch, filled, running.U[i], rows[i], row_key)
+
+        filled = lax.fori_loop(0, running.n, wait_for, filled)
     return _fill_slots(fill, filled, shifts)
 
 
@@ -402,18 +420,14 @@ def _never_twice(
     codec: Codec,
     batch: Float[Array, "q d"],
     slots: _Slots,
-    running: Float[Array, "p d"] | None,
+    running: _Running | None,
     count: Int[Array, ""],
 ) -> Float[Array, "q d"]:
     """A batch in a finite space without points that were proposed before.
 
     While there are others: candidates may have been too few to hold one.
     """
-    U = (
-        slots.U
-        if running is None
-        else slots.U.at[_rows_before(count, running)].set(running)
-    )
+    U = slots.U if running is None else running.put_before(count, slots.U)
     rows = jnp.arange(U.shape[0], dtype=jnp.int32)
 
     def replace(U: Array, slot: tuple) -> tuple[Array, Array]:

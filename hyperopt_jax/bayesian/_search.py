@@ -34,12 +34,9 @@ from hyperopt_jax.acquisition import (
 )
 from hyperopt_jax.base import Optimizer, check_results, make
 from hyperopt_jax.bayesian import _compiled
-from hyperopt_jax.bayesian._state import (
-    BUFFER_GROWTH,
-    SMALLEST_BUFFER,
-    BayesianSearchState,
-)
+from hyperopt_jax.bayesian._state import BayesianSearchState, buffer_size
 from hyperopt_jax.errors import (
+    AllFailedWarning,
     BufferFullWarning,
     OutsideBoundsWarning,
     ParamsError,
@@ -263,8 +260,9 @@ class BayesianSearch(Optimizer):
             params, results: where given, told to the search first, for this proposal
                 only.
             pending: configurations that are still being evaluated, a list of them or a
-                batch with leaves (p,): each stands in with a hallucinated result, so that the proposals of
-                asynchronous workers keep apart. Each number p is compiled anew.
+                batch with leaves (p,): each stands in with a hallucinated result, so that
+                the proposals of asynchronous workers keep apart. An empty list where none
+                is; up to 8 of them take one program, up to 32 another one, and so on.
 
         Raises:
             StateError: a state of another search.
@@ -283,7 +281,7 @@ class BayesianSearch(Optimizer):
             raise ParamsError("expected params and results together, got one of them")
         if params is not None and results is not None:
             state = self.update_state(state, key, results, params)
-        running = None if pending is None else ravel(state.space, pending)
+        running = None if pending is None else as_table(state.space, pending)
         n_more = self.n_parallel + (0 if running is None else running.shape[0])
         size = _size_for(state, n_more)
         return unravel(
@@ -332,7 +330,7 @@ class BayesianSearch(Optimizer):
     def best_params(self, state: BayesianSearchState) -> PyTree:
         """The parameters of the best recorded trial, with scalar leaves.
 
-        While no trial has succeeded, those of the first.
+        While no trial has succeeded, those of the first, with an `AllFailedWarning`.
 
         Raises:
             StateError: a state of another search.
@@ -463,7 +461,7 @@ class BayesianSearch(Optimizer):
         return n_max - int(n_told) if is_concrete(state.mask) else n_max
 
     def capacity(self, n_told: int) -> int:
-        return _buffer_size(n_told + self.n_parallel)
+        return buffer_size(n_told + self.n_parallel)
 
     def shrink(
         self, state: BayesianSearchState, capacity: int | None
@@ -527,10 +525,19 @@ def _warn_of_no_room(state: BayesianSearchState, n_more: int) -> None:
 
 
 def _check_any_trial(state: BayesianSearchState) -> None:
-    if is_concrete(state.mask) and not _n_told(state):
+    if not is_concrete(state.mask, state.failed):
+        return
+    if not _n_told(state):
         raise ParamsError(
             "expected a state with at least one trial, got one without; run the search "
             "or tell it results first"
+        )
+    if np.all(np.asarray(state.failed) == np.asarray(state.mask)):
+        warn(
+            f"expected a trial with a finite result, got {_n_told(state)} failed trial(s) "
+            f"and no other; the parameters are those of the first: evaluate the objective "
+            f"at them by hand to see what fails",
+            AllFailedWarning,
         )
 
 
@@ -543,12 +550,4 @@ def _n_told(state: BayesianSearchState) -> Int[Array, ""] | int:
 def _size_for(state: BayesianSearchState, n_more: int) -> int | None:
     """The buffer size that `n_more` trials need; None where it cannot be known."""
     n_told = _n_told(state)
-    return _buffer_size(n_told + n_more) if isinstance(n_told, int) else None
-
-
-def _buffer_size(n_rows: int) -> int:
-    """The smallest buffer that holds `n_rows`."""
-    size = SMALLEST_BUFFER
-    while size < n_rows:
-        size *= BUFFER_GROWTH
-    return size
+    return buffer_size(n_told + n_more) if isinstance(n_told, int) else None

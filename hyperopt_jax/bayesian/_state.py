@@ -18,6 +18,14 @@ from hyperopt_jax.spaces import Codec
 SMALLEST_BUFFER, BUFFER_GROWTH = 128, 4
 
 
+def buffer_size(n_rows: int, smallest: int = SMALLEST_BUFFER) -> int:
+    """The least of `smallest`, 4 `smallest`, 16 `smallest`, ... that holds `n_rows`."""
+    size = smallest
+    while size < n_rows:
+        size *= BUFFER_GROWTH
+    return size
+
+
 class BayesianSearchState(OptimizerState):
     """What a Bayesian search knows.
 

@@ -36,14 +36,16 @@ def tell(
     state: BayesianSearchState,
     results: Float[Array, " q"],
     X: Float[Array, "q d"],
+    n_new: Int[Array, ""] | int,
 ) -> BayesianSearchState:
-    """The state with a batch added and the hyperparameters tuned."""
+    """The state with the first `n_new` of a batch added, the hyperparameters tuned."""
     codec, lost = codec_of(state.space), None
+    is_new = jnp.arange(len(X), dtype=jnp.int32) < n_new
     if codec.has_constraints:
         # Whatever an objective says of what is no point.
-        lost = codec.is_lost(X)
+        lost = codec.is_lost(X) & is_new
         results = jnp.where(lost, jnp.nan, results)
-    trials, had_room = history.append(state.trials, X, results)
+    trials, had_room = history.append(state.trials, X, results, n_new)
     hyper = state.hyper
     if optimizer.n_hparam_steps:
         hyper = lax.cond(
@@ -53,7 +55,7 @@ def tell(
         )
     status = state.status
     if codec.is_discrete.all() and len(X):
-        none_left = _went_round(codec, trials, X)
+        none_left = _went_round(codec, trials, X, is_new)
         status = jnp.where(none_left, jnp.int32(Status.EXHAUSTED), status)
     status = jnp.where(had_room, status, jnp.int32(Status.BUFFER_FULL))
     if lost is not None:
@@ -68,11 +70,14 @@ def tell(
 
 
 def _went_round(
-    codec: Codec, trials: history.Trials, X: Float[Array, "q c"]
+    codec: Codec,
+    trials: history.Trials,
+    X: Float[Array, "q c"],
+    is_new: Bool[Array, " q"],
 ) -> Bool[Array, ""]:
     """Whether a batch, recorded, repeats a trial because there is no other point."""
     V, U = points_in_cube(codec, X), in_cube(codec, trials)
-    repeats = maximise.times_taken(V, U, trials.mask) > 1
+    repeats = is_new & (maximise.times_taken(V, U, trials.mask) > 1)
     # With nothing repeated there is nothing to look for either.
     taken = trials.mask & repeats.any()
     v = maximise.untaken(codec, V[jnp.argmax(repeats)], U, taken)

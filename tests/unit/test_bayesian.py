@@ -13,6 +13,7 @@ from hyperopt_jax import spaces
 from hyperopt_jax.bayesian._targets import targets_of
 from hyperopt_jax.bayesian._tell import _refit_due
 from hyperopt_jax.errors import (
+    AllFailedWarning,
     BufferFullWarning,
     OutsideBoundsWarning,
     ParamsError,
@@ -56,6 +57,45 @@ def test_other_names_and_choices_are_no_new_program():
 
     assert told_and_asked("a", ["u", "v"]) > 0
     assert told_and_asked("b", [None, print]) == 0
+
+
+def test_numbers_of_pending_trials_and_of_results_share_programs():
+    state, search = study({"x": hj.LinearSpace(0.0, 1.0)}, 50, n_parallel=4)
+    values = np.linspace(0.1, 0.9, 17)
+
+    def asked(n_pending):
+        pending = {"x": values[:n_pending]}
+        return n_compiled(lambda: search.get_next_params(state, KEY, pending=pending))
+
+    def told(n_results):
+        params, results = {"x": values[:n_results]}, np.sin(values[:n_results])
+        return n_compiled(lambda: search.update_state(state, KEY, results, params))
+
+    assert asked(3)[1] > 0
+    assert [asked(n)[1] for n in (0, 1, 7, 8)] == [0] * 4
+    assert asked(9)[1] > 0
+    assert told(3)[1] > 0
+    assert [told(n)[1] for n in (1, 2, 4)] == [0] * 3
+    assert told(5)[1] > 0
+    assert [told(n)[1] for n in (6, 15, 16)] == [0] * 3
+    for n in (1, 4, 6):
+        after, _ = told(n)
+        np.testing.assert_array_equal(after.X[:, 0] != 0, np.arange(50) < n)
+        np.testing.assert_array_equal(after.mask, np.arange(50) < n)
+        assert not after.failed.any()
+
+
+@pytest.mark.parametrize("n_warmup", [1, 99])
+def test_none_of_an_empty_list_is_pending(n_warmup):
+    state, search = study(
+        {"n": hj.QLinearSpace(1, 9)}, 20, n_parallel=2, n_warmup=n_warmup
+    )
+    told = {"n": np.array([2, 5, 8])}
+    state = search.update_state(state, KEY, [0.1, 0.7, 0.3], told)
+    for key in jax.random.split(KEY, 3):
+        alone = search.get_next_params(state, key)
+        beside = search.get_next_params(state, key, pending=[])
+        np.testing.assert_array_equal(alone["n"], beside["n"])
 
 
 def test_state_holds_raw_values_and_results_zero_padded():
@@ -564,7 +604,10 @@ def test_no_trial_has_no_best_one():
     failed = search.update_state(
         state, jax.random.key(0), [jnp.nan], [{"lr": jnp.asarray(0.5)}]
     )
-    assert search.best_params(failed)["lr"] == 0.5
+    for best in (search.best_params, search.recommend):
+        with pytest.warns(AllFailedWarning, match="got 1 failed trial"):
+            assert best(failed)["lr"] == 0.5
+        assert jax.jit(best)(failed)["lr"] == 0.5
 
 
 def assert_same(a, b):

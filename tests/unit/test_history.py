@@ -18,7 +18,7 @@ def record(*batches, capacity: int = 6):
     for batch in batches:
         x = jnp.asarray([[value, -value] for value, _ in batch], jnp.result_type(float))
         y = jnp.asarray([result for _, result in batch], x.dtype)
-        trials, had_room = append(trials, x, y)
+        trials, had_room = append(trials, x, y, len(batch))
     return trials, bool(had_room)
 
 
@@ -80,7 +80,7 @@ class TestAppend:
         trials = history.empty(5, 1)
 
         def step(trials, y):
-            new, room = history.append(trials, y[None, None], y[None])
+            new, room = history.append(trials, y[None, None], y[None], 1)
             return lax.cond(y > 0, lambda: new, lambda: trials), room
 
         trials, room = lax.scan(step, trials, jnp.asarray([1.0, -1.0, 3.0]))
@@ -91,15 +91,25 @@ class TestAppend:
 
     def test_vmap(self):
         records = jax.jit(
-            jax.vmap(lambda y: history.append(history.empty(3, 1), y[:, None], y))
+            jax.vmap(lambda y: history.append(history.empty(3, 1), y[:, None], y, 2))
         )
         trials, _ = records(jnp.asarray([[1.0, 2.0], [3.0, NAN]]))
         assert trials.y.tolist() == [[1, 2, 0], [3, 0, 0]]
         assert trials.failed.tolist() == [[False] * 3, [False, True, False]]
 
+    def test_the_first_of_a_table_alone(self):
+        before, _ = record([(1.0, 1.0)], capacity=3)
+        table, results = jnp.asarray([[2.0, -2.0]] * 3), jnp.asarray([2.0, NAN, 9.0])
+        for n_new, fits in ((0, True), (1, True), (2, True), (3, False)):
+            trials, had_room = append(before, table, results, jnp.int32(n_new))
+            assert bool(had_room) is fits
+            assert int(trials.n_recorded) == min(3, 1 + n_new)
+            assert trials.y.tolist() == [1, 2, 0][: 1 + n_new] + [0] * (2 - n_new)
+            assert trials.failed.tolist() == [False, False, n_new >= 2]
+
     def test_an_empty_batch_changes_nothing(self):
         trials, _ = record([(1.0, 1.0)])
-        after, had_room = history.append(trials, jnp.zeros((0, 2)), jnp.zeros(0))
+        after, had_room = history.append(trials, jnp.zeros((0, 2)), jnp.zeros(0), 0)
         assert had_room
         assert all(map(jnp.array_equal, trials, after))
 
