@@ -5,8 +5,8 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Self, TypedDict
 
 import equinox as eqx
 import jax
@@ -85,6 +85,13 @@ class BatchCompleted(NamedTuple):
 Callback = Callable[[BatchCompleted], bool | None]
 
 
+class Settings(TypedDict, total=False):
+    """The settings of every search, for editors and type checkers."""
+
+    n_parallel: int
+    maximize: bool
+
+
 class Optimizer(eqx.Module):
     """A search: settings only, immutable, equal by value.
 
@@ -101,7 +108,9 @@ class Optimizer(eqx.Module):
 
     @classmethod
     @abc.abstractmethod
-    def init(cls, space: PyTree, **settings: Any) -> tuple[OptimizerState, Self]:
+    def init(
+        cls, space: PyTree, *args: Any, **settings: Any
+    ) -> tuple[OptimizerState, Self]:
         """A fresh state and the search itself, for a pytree of spaces."""
 
     @abc.abstractmethod
@@ -405,7 +414,7 @@ def _is_true(answer: Any) -> bool:
     return is_truth and np.asarray(answer).dtype == bool and bool(np.all(answer))
 
 
-def make(optimizer: type[Optimizer], settings: dict[str, Any]) -> Any:
+def make(optimizer: type[Optimizer], settings: Mapping[str, Any]) -> Any:
     """`optimizer(**settings)`; raises `UnknownSettingError` for a name it lacks."""
     names = [field.name for field in dataclasses.fields(optimizer)]
     unknown = [name for name in settings if name not in names]

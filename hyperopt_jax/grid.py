@@ -1,7 +1,7 @@
 """Exhaustive search of a finite space."""
 
 import math
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import equinox as eqx
 import jax
@@ -18,7 +18,7 @@ from hyperopt_jax._checks import (
     is_concrete,
 )
 from hyperopt_jax._evaluate import Results
-from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
+from hyperopt_jax.base import Optimizer, OptimizerState, Settings, check_results, make
 from hyperopt_jax.errors import ExhaustedError, Status
 from hyperopt_jax.spaces import (
     Codec,
@@ -40,6 +40,12 @@ class GridSearchState(OptimizerState):
     grid: Shaped[Array, "n_total n_params"]
     grid_idx: Int[Array, ""]
     status: Int[Array, ""]
+
+
+class GridSettings(Settings, total=False):
+    """The settings of `GridSearch`, for editors and type checkers."""
+
+    shuffle: bool
 
 
 class GridSearch(Optimizer):
@@ -73,7 +79,10 @@ class GridSearch(Optimizer):
 
     @classmethod
     def init(
-        cls, space: PyTree, key: PRNGKeyArray | None = None, **settings: Any
+        cls,
+        space: PyTree,
+        key: PRNGKeyArray | None = None,
+        **settings: Unpack[GridSettings],
     ) -> tuple[GridSearchState, Self]:
         """A state and the search, for a pytree of finite spaces.
 

@@ -1,6 +1,6 @@
 """Random search."""
 
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from jaxtyping import PRNGKeyArray, PyTree
 
@@ -12,7 +12,7 @@ from hyperopt_jax._checks import (
     int_setting,
 )
 from hyperopt_jax._evaluate import Results
-from hyperopt_jax.base import Optimizer, OptimizerState, check_results, make
+from hyperopt_jax.base import Optimizer, OptimizerState, Settings, check_results, make
 from hyperopt_jax.spaces import check_space, codec_of, draw, is_stack, ravel, unravel
 
 
@@ -49,7 +49,9 @@ class RandomSearch(Optimizer):
     maximize: bool = bool_setting("maximize", True)
 
     @classmethod
-    def init(cls, space: PyTree, **settings: Any) -> tuple[RandomSearchState, Self]:
+    def init(
+        cls, space: PyTree, **settings: Unpack[Settings]
+    ) -> tuple[RandomSearchState, Self]:
         """A state and the search, for a pytree of spaces.
 
         Raises:

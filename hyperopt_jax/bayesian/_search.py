@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import equinox as eqx
 import jax
@@ -34,6 +34,7 @@ from hyperopt_jax.acquisition import (
 )
 from hyperopt_jax.base import Optimizer, check_results, make
 from hyperopt_jax.bayesian import _compiled
+from hyperopt_jax.bayesian._settings import BayesianSettings
 from hyperopt_jax.bayesian._state import BayesianSearchState, buffer_size
 from hyperopt_jax.errors import (
     AllFailedWarning,
@@ -154,7 +155,7 @@ class BayesianSearch(Optimizer):
 
     @classmethod
     def init(
-        cls, space: PyTree, n_max: int = 200, **settings: Any
+        cls, space: PyTree, n_max: int = 200, **settings: Unpack[BayesianSettings]
     ) -> tuple[BayesianSearchState, Self]:
         """A state with room for `n_max` trials, and the search.
 
@@ -200,7 +201,7 @@ class BayesianSearch(Optimizer):
 
     @classmethod
     def tuned(
-        cls, space: PyTree, n_max: int = 200, **settings: Any
+        cls, space: PyTree, n_max: int = 200, **settings: Unpack[BayesianSettings]
     ) -> tuple[BayesianSearchState, Self]:
         """The recommended configuration; like `init`, with other defaults.
 
@@ -228,7 +229,7 @@ class BayesianSearch(Optimizer):
         # Where choices and steps decide, neighbours tell little about each other, and a
         # design that covers the space tells more.
         discrete, conditional = has_discrete(space), is_conditional(space)
-        recommended = {
+        recommended: BayesianSettings = {
             "kernel": Matern(length_scale=0.5 * math.sqrt(d), nu=2.5),
             "acquisition": LogEI(),
             "n_candidates": 512,
@@ -241,7 +242,8 @@ class BayesianSearch(Optimizer):
             "n_greedy": 2 if conditional else None,
             "ranked": 0.5 if discrete else 0.25,
         }
-        return cls.init(space, n_max, **{**recommended, **settings})
+        chosen: BayesianSettings = {**recommended, **settings}
+        return cls.init(space, n_max, **chosen)
 
     def get_next_params(
         self,

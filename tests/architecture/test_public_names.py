@@ -1,5 +1,6 @@
 """Every public class has its zoo row, its docstring and its place in the docs."""
 
+import dataclasses
 import inspect
 import re
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 import hyperopt_jax as hj
 from hyperopt_jax import problems
 from hyperopt_jax.acquisition import BaseAcquisition, BaseHallucination
+from hyperopt_jax.base import Settings
+from hyperopt_jax.bayesian._settings import BayesianSettings
+from hyperopt_jax.grid import GridSettings
 from hyperopt_jax.kernels import BaseKernel
 from tests import zoo
 
@@ -105,6 +109,19 @@ def test_a_star_import_leaves_the_modules_of_others_alone():
     assert names["BayesianSearch"] is hj.BayesianSearch
 
 
+@pytest.mark.parametrize(
+    ("search", "settings"),
+    [
+        (hj.RandomSearch, Settings),
+        (hj.GridSearch, GridSettings),
+        (hj.BayesianSearch, BayesianSettings),
+    ],
+)
+def test_type_checkers_know_the_settings_of_a_search(search, settings):
+    fields = {field.name for field in dataclasses.fields(search)}
+    assert fields == set(settings.__annotations__)
+
+
 @pytest.mark.slow
 def test_what_users_write_has_the_types_that_are_declared(tmp_path):
     script = tmp_path / "study.py"
@@ -128,7 +145,34 @@ best, result = best_trial(params, results)
 best, result = best_trial(*search.history(state))
 """
     )
+    out, code = types_of(script)
+    assert code == 0, out
+
+    script.write_text(
+        """
+from hyperopt_jax import BayesianSearch, GridSearch, LinearSpace, RandomSearch
+
+space = {"x": LinearSpace(0.0, 1.0)}
+BayesianSearch.tuned(space, n_max=10, n_paralel=4)
+BayesianSearch.init(space, n_candidates="many")
+RandomSearch.init(space, maximise=False)
+GridSearch.init(space, shufle=True)
+"""
+    )
+    out, code = types_of(script)
+    assert code == 1
+    for line, name in (
+        (5, "n_paralel"),
+        (6, "n_candidates"),
+        (7, "maximise"),
+        (8, "shufle"),
+    ):
+        assert re.search(rf"study.py:{line}: error: .*{name}", out), out
+
+
+def types_of(script):
+    """What the type checker says of a user's script, and its exit status."""
     out, _, code = mypy.api.run(
         ["--strict", "--follow-imports=silent", "--no-incremental", str(script)]
     )
-    assert code == 0, out
+    return out, code
