@@ -59,7 +59,8 @@ class BaseAcquisition(eqx.Module):
                 constraints has no feasible one.
             imagined: rows of `posterior` whose results are hallucinated, because their
                 trials still run or come earlier in the batch. They come after all others.
-            y_max: the best result, hallucinated ones included.
+            y_max: the largest mean at a trial, hallucinated results included; the best
+                result where there is no noise.
             key: of whatever is random.
         """
         return lambda points: self(*posterior.mean_and_std(points), y_max)

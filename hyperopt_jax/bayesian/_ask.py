@@ -162,11 +162,10 @@ class _Batch(NamedTuple):
 
 
 class _Filled(NamedTuple):
-    """A batch as it grows: the arrays of its models, all points, the best target."""
+    """A batch as it grows: the arrays of its models, and all points."""
 
     models: Any
     U: Float[Array, "n d"]
-    y_max: Float[Array, ""]
 
 
 def _model_based(
@@ -209,7 +208,7 @@ def _model_based(
         first_row=count,
         place=place,
     )
-    filled = _Filled(arrays, slots.U, seen.targets[best_row])
+    filled = _Filled(arrays, slots.U)
 
     def fill(filled: _Filled, slot: tuple) -> tuple[_Filled, Array]:
         i, shift = slot
@@ -262,7 +261,7 @@ def _proposal(
             posterior,
             codec.features(start),
             posterior.mask & ~batch.seen.recorded,
-            filled.y_max,
+            posterior.incumbent(),
             jax.random.fold_in(key, 1),
         )
 
@@ -287,7 +286,8 @@ def _proposal(
     def at_random() -> Float[Array, " d"]:
         mean, std = posterior.mean_and_std(codec.features(start))
         uniform = hashed_uniform(jax.random.fold_in(key, 2), mean.shape, mean.dtype)
-        order = explore.order(place, n_greedy, mean, std, filled.y_max, uniform)
+        y_max = posterior.incumbent()
+        order = explore.order(place, n_greedy, mean, std, y_max, uniform)
         order = _unless_taken(codec, order, start, filled.U, taken)
         return start[jnp.argmax(order)]
 
@@ -308,15 +308,14 @@ def _believe(
     """
     models = eqx.combine(filled.models, batch.static)
     features = batch.codec.features(u[None, :])
-    mean, std = _model_of(models, jnp.asarray(False)).mean_and_std(features)
-    result = batch.optimizer.hallucination(mean, std, key, filled.y_max)
-    result = jnp.asarray(result, filled.y_max.dtype).reshape(())
+    posterior = _model_of(models, jnp.asarray(False))
+    mean, std = posterior.mean_and_std(features)
+    result = batch.optimizer.hallucination(mean, std, key, posterior.incumbent())
+    result = jnp.asarray(result, mean.dtype).reshape(())
     models = _grown(models, features[0], result, row - batch.n_unseen)
     is_row = jnp.arange(filled.U.shape[0], dtype=jnp.int32) == row
     U = jnp.where(is_row[:, None], u[None, :], filled.U)
-    return _Filled(
-        eqx.filter(models, eqx.is_array), U, jnp.maximum(filled.y_max, result)
-    )
+    return _Filled(eqx.filter(models, eqx.is_array), U)
 
 
 def _seen(

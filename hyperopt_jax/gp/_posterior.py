@@ -98,19 +98,23 @@ class Posterior(eqx.Module):
         variance = self._variance_left(U, whitened)
         s = self._own_noise()
         unit = 1 / jnp.sqrt(variance + s)
-        known = self.t - s * self.weights + self._prior_mean()
-        known = jnp.where(self.mask, known, -jnp.inf)
         moved = s * matmul(whitened, self.L_inverse) * unit[:, None]
-        if self.local is not None:
-            # The centre, of which the value is known, is no row.
-            centre = self.local.instead_of(-jnp.inf, self.local.value)
-            known = jnp.concatenate([known, centre[None]])
-            moved = jnp.pad(moved, ((0, 0), (0, 1)))
+        known = self._known_means()
+        # The centre of a local model, of which the value is known, is no row.
+        moved = jnp.pad(moved, ((0, 0), (0, len(known) - moved.shape[1])))
         known = jnp.broadcast_to(known[None, :], moved.shape)
         return (
             jnp.concatenate([known, mean[:, None]], axis=1),
             jnp.concatenate([moved, (variance * unit)[:, None]], axis=1),
         )
+
+    def incumbent(self) -> Float[Array, ""]:
+        """The largest mean at an observation; the prior's where there is none.
+
+        Without noise that is the best result. With noise the best result owes much to
+        luck, and no mean may ever come near it.
+        """
+        return jnp.where(self.mask.any(), jnp.max(self._known_means()), 0.0)
 
     def append(
         self, u: Float[Array, " d"], t: Float[Array, ""], row: Int[Array, ""]
@@ -321,6 +325,18 @@ class Posterior(eqx.Module):
         return variance + self.local.instead_of(
             jnp.zeros_like(prior), self.local.taylor.remainder(U)
         )
+
+    def _known_means(self) -> Float[Array, " rows"]:
+        """Means at the observations (-inf where there is none) and at a local centre.
+
+        At an observation K_f K^-1 t = t - s K^-1 t, with s the variance of the noise.
+        """
+        known = self.t - self._own_noise() * self.weights + self._prior_mean()
+        known = jnp.where(self.mask, known, -jnp.inf)
+        if self.local is None:
+            return known
+        centre = self.local.instead_of(-jnp.inf, self.local.value)
+        return jnp.concatenate([known, centre[None]])
 
     def _own_noise(self) -> Float[Array, ""]:
         """Variance of the noise alone.

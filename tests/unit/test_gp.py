@@ -131,6 +131,20 @@ class TestPosterior:
         assert np.allclose(mean, 0, atol=1e-6)
         assert np.allclose(std, math.sqrt(1.5), rtol=1e-5)
 
+    @pytest.mark.parametrize("noise", [1e-10, 0.01, 1.0])
+    def test_the_incumbent_is_the_largest_mean_at_an_observation(self, noise, x64):
+        U, t = data(12)
+        t = t.at[3].add(2.0)  # a lucky one
+        U, t, mask = padded(U, t, 20)
+        args = Matern(), hyper(noise=noise), U, t, mask, jnp.asarray(1e-10)
+        incumbent = eqx.filter_jit(lambda *args: gp.condition(*args).incumbent())
+        mean, _ = predict(*args, U[:12])
+        np.testing.assert_allclose(incumbent(*args), mean.max(), rtol=1e-6)
+        luck = t[:12].max() - incumbent(*args)
+        assert luck < 1e-6 if noise == 1e-10 else luck > 0.01
+        nothing = (*args[:4], jnp.zeros(20, bool), args[5])
+        assert incumbent(*nothing) == 0.0
+
 
 @eqx.filter_jit
 def objective(kernel, h, U, t, mask, nugget):

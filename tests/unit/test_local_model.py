@@ -49,6 +49,22 @@ def double():
         yield
 
 
+def test_the_incumbent_of_a_local_model_is_the_best_result(double):
+    f, rng = quadratic(2), np.random.default_rng(1)
+    U = jnp.asarray(rng.uniform(size=(9, 2)))
+    t = f(U)
+    best = jnp.argmax(t)
+    for known in (jnp.ones(9, bool), jnp.arange(9) != best):
+        taylor = gp.expand(U, t, known, U[best], t[best], jnp.asarray(1.0))
+        for in_use in (True, False):
+            local = gp.Local(taylor, t[best], jnp.asarray(in_use))
+            args = Matern(), hyper(2), U, t, known, jnp.asarray(1e-9)
+            incumbent = gp.condition(*args, local).incumbent()
+            # The centre counts, also where it is no row.
+            expected = t[best] if in_use else gp.condition(*args).incumbent()
+            np.testing.assert_allclose(incumbent, expected, atol=1e-9)
+
+
 class TestTaylor:
     def test_enough_points_determine_a_quadratic(self, double):
         # 10 coefficients in 3 dimensions, 14 points; a radius of fifty leaves little error.
