@@ -72,7 +72,7 @@ def variants():
     vary("n_candidates", **numbers(128, 512, 2048))
     vary("n_restarts", **numbers(1, 4, 8))
     vary("n_lbfgs_steps", **numbers(6, 12, 24))
-    vary("n_hparam_steps", **numbers(5, 20, 60))
+    vary("n_hparam_steps", **numbers(5, 10, 20, 60))
     vary("n_warmup", **numbers(3, 5, 10))
     vary("warmup", random="random", spread="spread")
     vary("ranked", **numbers(0, 0.25, 0.5))
