@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hyperopt_jax.acquisition import LogEI
 
-# How much better than the best result a large improvement is, in standard deviations of
+# How much better than the incumbent a large improvement is, in standard deviations of
 # the results.
 LARGE_IMPROVEMENT = 1.0
 
