@@ -111,7 +111,10 @@ class Optimizer(eqx.Module):
     def init(
         cls, space: PyTree, *args: Any, **settings: Any
     ) -> tuple[OptimizerState, Self]:
-        """A fresh state and the search itself, for a pytree of spaces."""
+        """A fresh state and the search itself, for a pytree of spaces.
+
+        A search may take more than the space by position, as a size or a key.
+        """
 
     @abc.abstractmethod
     def get_next_params(self, state: Any, key: PRNGKeyArray) -> PyTree:
