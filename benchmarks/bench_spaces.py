@@ -4,6 +4,8 @@ python benchmarks/bench_spaces.py --quick
 python benchmarks/bench_spaces.py --part estimators --seeds 10 --trials 80
 """
 
+import gc
+
 import _report
 import jax
 import jax.numpy as jnp
@@ -102,7 +104,7 @@ def codec_call(codec, name):
 
 
 def compile_times(report, args):
-    """Ten leaves and a thousand of the same kinds: a proposal, and whole studies."""
+    """Ten leaves and a thousand of the same kinds: operations, a proposal, studies."""
     from hyperopt_jax import (
         BayesianSearch,
         BooleanSpace,
@@ -111,6 +113,7 @@ def compile_times(report, args):
         LogSpace,
         QLinearSpace,
         RandomSearch,
+        spaces,
     )
 
     kinds = [
@@ -142,9 +145,6 @@ def compile_times(report, args):
         run = lambda: search.optimize_scan(state, key, _of_one_leaf, 2)[1]  # noqa: E731
         return jax.jit(run)()
 
-    def no_search(state, search, n):
-        return _bare_loop(n)
-
     whats = {
         "a proposal": proposal,
         "a study": study,
@@ -153,26 +153,55 @@ def compile_times(report, args):
         "a study inside jit, histories out": with_histories,
     }
 
-    def seconds(name, what, n):
-        space = {f"p{i:04d}": kinds[i % 5](i) for i in range(n)}
-        state, search = searches[name](space)
-        jax.clear_caches()
-        with _report.CompileClock() as clock:
-            jax.block_until_ready(what(state, search, n))
-        return clock.xla + clock.tracing
+    def operation(name):
+        def make(n):
+            space = space_of(n)
+            params = spaces.sample(space, jax.random.key(0), 3)
+            arguments = {
+                "sample": (jax.random.key(0), 3),
+                "encode": (params,),
+                "decode": (spaces.encode(space, params),),
+            }
+            return lambda: getattr(spaces, name)(space, *arguments[name])
 
-    cases = [(name, *what) for name in searches for what in whats.items()]
-    cases.append(
-        ("random", "no search: a bare loop, objective of all leaves", no_search)
-    )
-    for name, title, what in cases:
-        seconds(name, what, 10)
+        return make
+
+    def study_with(name, what):
+        def make(n):
+            state, optimizer = searches[name](space_of(n))
+            return lambda: what(state, optimizer, n)
+
+        return make
+
+    def space_of(n):
+        return {f"p{i:04d}": kinds[i % 5](i) for i in range(n)}
+
+    cases = [("", name, operation(name)) for name in ("sample", "encode", "decode")]
+    for name in searches:
+        cases += [
+            (name, title, study_with(name, what)) for title, what in whats.items()
+        ]
+    title = "no search: a bare loop, objective of all leaves"
+    cases.append(("", title, lambda n: lambda: _bare_loop(n)))
+    for name, title, make in cases:
+        _seconds_to_compile(make, 10)
         base = None
         for n in (10, 100, 1000):
-            own = float(np.median([seconds(name, what, n) for _ in range(args.rounds)]))
+            times = [_seconds_to_compile(make, n) for _ in range(args.rounds)]
+            own = float(np.median(times))
             base = base or own
             row = {"what": title, "search": name, "leaves": n, "compile s": own}
             report.add("compiling", {**row, "/ 10 leaves": own / base})
+
+
+def _seconds_to_compile(make, n):
+    """What tracing and XLA take for the first call of `make(n)`."""
+    call = make(n)
+    jax.clear_caches()
+    gc.collect()
+    with _report.CompileClock() as clock:
+        jax.block_until_ready(call())
+    return clock.xla + clock.tracing
 
 
 def _of_one_leaf(key, params):

@@ -32,8 +32,8 @@ from hyperopt_jax.spaces import (
     codec_told,
     is_constrained,
     is_lost,
-    n_columns,
     ravel,
+    shapes_of,
     unravel,
 )
 
@@ -81,32 +81,34 @@ def step(
     first_trial: Int[Array, ""],
     evaluate: Evaluator = vectorised,
     given: Float[Array, "q c"] | None = None,
-) -> tuple["OptimizerState", PyTree, Float[Array, " q"]]:
+) -> tuple["OptimizerState", PyTree, Float[Array, " q"], Any]:
     """One batch: ask, evaluate, tell. Returns the new state, the params, the results.
 
-    The rows of `given` that are not NaN take the place of what the search proposes.
+    And, within a program, the params as a table (q, c). The rows of `given` that are not NaN take
+    the place of what the search proposes.
     """
     keys = _keys(key, first_trial, optimizer.n_parallel)
     space, q = state.space, optimizer.n_parallel
     state, keys = _state_apart(state), _apart(keys)
-    params = optimizer.get_next_params(state, keys.ask)
-    if given is not None or not is_concrete(params):
+    params, X = optimizer.get_next_params(state, keys.ask), None
+    if given is not None or not is_concrete(keys, params):
         # One barrier for all parameters, and for each one that the objective takes its
         # own: a thousand that it leaves alone cost a program nothing.
         X = ravel(space, params, lost_too=True)
         if given is not None:
             X = jnp.where(jnp.isnan(given), X, given)
-        params = unravel(space, _apart(X))
-    outputs = evaluate(func, keys.trials, jax.tree.map(_apart, params))
+        X = _apart(X)
+        params = unravel(space, X)
+    outputs = evaluate(func, keys.trials, _each_apart(params))
     results = _apart(as_results(outputs, q))
     if is_constrained(space):
         # Where the search found no feasible point, whatever the objective says of none.
-        X = ravel(space, params, lost_too=True)
-        lost = is_lost(codec_of(space), X)
+        rows = ravel(space, params, lost_too=True) if X is None else X
+        lost = is_lost(codec_of(space), rows)
         xp = np if is_concrete(lost, results) else jnp
         results = xp.where(lost, xp.nan, results)
     state = optimizer.update_state(state, keys.tell, results, params)
-    return _state_apart(state), params, results
+    return _state_apart(state), params, results, X
 
 
 # One program and not ten, where a step is not part of a larger one.
@@ -120,6 +122,13 @@ def _apart(values: PyTree) -> PyTree:
     each then rounds alike wherever it stands.
     """
     return values if is_concrete(values) else lax.optimization_barrier(values)
+
+
+def _each_apart(params: PyTree) -> PyTree:
+    """`params` behind a barrier each, which goes where a program does not use them."""
+    if is_concrete(params):
+        return params
+    return jax.tree.map(lax.optimization_barrier, params)
 
 
 def _state_apart(state: "OptimizerState") -> "OptimizerState":
@@ -152,7 +161,7 @@ def _run(
 
     def body(carry: tuple, batch: tuple) -> tuple[tuple, tuple[Array, Array]]:
         (small, report_due), (i, rows) = carry, batch
-        small, params, results = step(
+        small, _, results, X = step(
             optimizer,
             small.in_space(space),
             key,
@@ -162,7 +171,7 @@ def _run(
         )
         if bar is not None:
             report_due = report_from_loop(bar, i + 1, report_due)
-        return (small.in_space(None), report_due), (ravel(space, params), results)
+        return (small.in_space(None), report_due), (X, results)
 
     done, histories = 0, []
     report_due = None if bar is None else jnp.int32(1)
@@ -224,8 +233,8 @@ def _is_formula(
     func: Objective, space: PyTree, key: PRNGKeyArray, q: int
 ) -> Bool[Array, ""]:
     """`is_formula` for batches of a study, remembered as compiled programs are."""
-    params = unravel(space, jnp.zeros((q, n_columns(space))))
-    return jnp.asarray(is_formula(func, Keys(key, jnp.int32(0), q).trials, params))
+    keys = Keys(key, jnp.int32(0), q).trials
+    return jnp.asarray(is_formula(func, keys, shapes_of(space, q)))
 
 
 def by_batch(

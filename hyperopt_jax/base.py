@@ -240,7 +240,7 @@ class Optimizer(eqx.Module):
                         run, state, key, func, number, told, rows
                     )
                 else:
-                    state, params, results = _drive.step(
+                    state, params, results, _ = _drive.step(
                         self, state, key, func, jnp.int32(number), evaluate, rows
                     )
                 params_hist.append(params)

@@ -79,6 +79,7 @@ from hyperopt_jax.spaces._tables import (
     n_groups as n_groups,
     n_params as n_params,
     ravel as ravel,
+    shapes_of as shapes_of,
     unravel as unravel,
 )
 from hyperopt_jax.spaces._vector import VectorSpace as VectorSpace

@@ -15,6 +15,7 @@ For spaces of numbers alone the three have a column a parameter, and features ar
 import contextlib
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -438,13 +439,15 @@ def codec_of(space: PyTree) -> Codec:
     return space if isinstance(space, Codec) else _codec_of(space)
 
 
-def codec_told(space: PyTree, codec: Codec) -> contextlib.AbstractContextManager[None]:
-    """Within, `codec` is that of `space`.
+@contextlib.contextmanager
+def codec_told(space: PyTree, codec: Codec) -> Iterator[None]:
+    """Within, `codec` is that of `space`, and its layout is known.
 
     Of a program's own space, whose bounds it would put together one by one, it is told
     the codec that was made on the host.
     """
-    return _codec_of.told(space, codec)
+    with _codec_of.told(space, codec), layout.told(space, layout(space)):
+        yield
 
 
 @Remembered

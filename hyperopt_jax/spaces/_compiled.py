@@ -27,7 +27,7 @@ def encode(codec: Codec, X: Float[Array, "n c"]) -> Float[Array, "n d"]:
 @eqx.filter_jit
 def decode(codec: Codec, U: Float[Array, "n d"]) -> Float[Array, "n c"]:
     """The values at each row of the unit cube."""
-    return codec.decode(codec.snap(U))
+    return codec.snapped(U)[1]
 
 
 @eqx.filter_jit

@@ -61,7 +61,7 @@ def holds(rule: Rule, X: Float[Array, "n k"]) -> Bool[Array, " n"]:
         return jnp.asarray(kept)
 
     try:
-        return ok & jax.vmap(check)(unravel(rule.space, X))
+        return ok & jax.vmap(lambda x: check(unravel(rule.space, x)))(X)
     except (
         jax.errors.ConcretizationTypeError,
         jax.errors.TracerArrayConversionError,

@@ -166,7 +166,13 @@ class Layout:
 
     def widths(self, table: str) -> tuple[int, ...]:
         """How many columns each leaf has in the table of "values" or "places"."""
-        return tuple(width(space, table) for space in self.spaces)
+        return self._widths[table]
+
+    @functools.cached_property
+    def _widths(self) -> dict[str, tuple[int, ...]]:
+        return {
+            t: tuple(width(s, t) for s in self.spaces) for t in ("values", "places")
+        }
 
 
 def width(space: Space, table: str) -> int:

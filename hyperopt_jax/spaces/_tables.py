@@ -74,11 +74,16 @@ def unravel(space: PyTree, X: Shaped[Any, "... d"]) -> PyTree:
         columns = columns_of(members, widths)
         whole = len(columns) == table.shape[-1]
         part = _converted(table if whole else table[..., columns], dtype)
-        pieces = _split(part, [widths[i] for i in members])
-        for i, values in zip(members, pieces, strict=True):
-            values = values.reshape(leading + flat.blocks[i].shape)
-            leaves[i] = _on_device(values) if on_host else values
+        pieces = _split(part, [flat.blocks[i].shape for i in members])
+        leaves.update(zip(members, pieces, strict=True))
     return jax.tree.unflatten(flat.treedef, [leaves[i] for i in range(len(leaves))])
+
+
+def shapes_of(space: PyTree, q: int) -> PyTree:
+    """The shapes and dtypes of `q` configurations."""
+    flat = layout(space)
+    leaves = [jax.ShapeDtypeStruct((q, *b.shape), b.dtype) for b in flat.blocks]
+    return jax.tree.unflatten(flat.treedef, leaves)
 
 
 def _alike(dtypes: dict[int, Any]) -> dict[Any, list[int]]:
@@ -89,11 +94,39 @@ def _alike(dtypes: dict[int, Any]) -> dict[Any, list[int]]:
     return groups
 
 
-def _split(part: Any, widths: list[int]) -> Any:
-    """The columns of a table in pieces of these widths."""
-    if isinstance(part, np.ndarray):
-        return np.split(part, np.cumsum(widths)[:-1], axis=-1)
-    return lax.split(part, widths, axis=part.ndim - 1)
+def _split(table: Shaped[Any, "... d"], shapes: list[tuple[int, ...]]) -> list[Any]:
+    """The columns of a table as leaves whose values have these shapes."""
+    leading, widths = table.shape[:-1], list(map(math.prod, shapes))
+    pieces: Any
+    if isinstance(table, np.ndarray):
+        pieces = np.split(table, np.cumsum(widths)[:-1], axis=-1)
+        shaped = zip(pieces, shapes, strict=True)
+        return [_on_device(piece.reshape(leading + shape)) for piece, shape in shaped]
+    # Column after column: of numbers, in a batch, no piece is left to be reshaped, which
+    # for a thousand leaves takes longer to trace than all else.
+    n = math.prod(leading)
+    columns = table.reshape(n, sum(widths)).T.reshape(n * sum(widths))
+    pieces = lax.split(columns, [n * width for width in widths])
+    leaves = []
+    for piece, width, shape in zip(pieces, widths, shapes, strict=True):
+        if width != 1:
+            piece = piece.reshape(width, n).T
+        if piece.shape != leading + shape:
+            piece = piece.reshape(leading + shape)
+        leaves.append(piece)
+    return leaves
+
+
+def _joined(arrays: list[Any], q: int, widths: list[int]) -> Shaped[Any, "q d"]:
+    """Leaves of one dtype as the columns of a table; the inverse of `_split`."""
+    parts = zip(arrays, widths, strict=True)
+    if is_concrete(arrays):
+        return np.concatenate([a.reshape(q, width) for a, width in parts], axis=1)
+    columns = [
+        a if a.shape == (q,) else a.reshape(q, width).T.reshape(q * width)
+        for a, width in parts
+    ]
+    return lax.concatenate(columns, 0).reshape(sum(widths), q).T
 
 
 def _converted(values: Any, dtype: Any) -> Any:
@@ -240,13 +273,13 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
             f"expected every leaf of params to have the same shape (q,), followed by "
             f"that of its values, got {', '.join(map(str, seen))}"
         )
-    q = leading.pop()
+    q: Any = leading.pop()
     widths = tuple(map(math.prod, shapes))
     groups = _alike({i: array.dtype for i, array in enumerate(arrays)})
     parts = []
     for members in groups.values():
-        columns = [arrays[i].reshape(q, widths[i]) for i in members]
-        parts.append(xp.concatenate(columns, axis=1).astype(_float()))
+        part = _joined([arrays[i] for i in members], q, [widths[i] for i in members])
+        parts.append(part.astype(_float()))
     if len(parts) == 1:
         return parts[0]
     order = np.argsort(columns_of([i for g in groups.values() for i in g], widths))

@@ -452,17 +452,23 @@ class TestManyLeaves:
             state, search = RandomSearch.init(space)
             loss = lambda key, p: p["x001"] ** 2  # noqa: E731
             run = lambda state, key: search.optimize_scan(state, key, loss, 4)[1]  # noqa: E731
-            return count(jax.jit(study(run, state)).lower(state, KEY))
+            return count(jax.jit(study(run, state)).trace(state, KEY))
 
         return (counted(110) - counted(10)) / 100
 
     def test_whose_bounds_go_in_and_whose_history_comes_out(self):
-        n_lines = lambda program: program.compile().as_text().count("\n")  # noqa: E731
+        n_lines = lambda program: program.lower().compile().as_text().count("\n")  # noqa: E731
         # 11 lines. With a barrier for all of them each was worked out for itself, in 80.
         assert self.per_leaf(n_lines, lambda run, _: run) < 20
 
     def test_of_a_space_that_the_program_does_not_take(self):
-        n_inputs = lambda program: program.as_text("hlo").count(" parameter(")  # noqa: E731
+        n_inputs = lambda program: program.lower().as_text("hlo").count(" parameter(")  # noqa: E731
         results = lambda run, state: lambda _, key: run(state, key)[1]  # noqa: E731
         # Not one of their bounds: those are in tables that the host has put together.
         assert self.per_leaf(n_inputs, results) == 0
+
+    def test_takes_two_steps_to_trace(self):
+        n_steps = lambda program: str(program.jaxpr).count(" = ")  # noqa: E731
+        results = lambda run, state: lambda _, key: run(state, key)[1]  # noqa: E731
+        # The barrier, and the shape of its history.
+        assert self.per_leaf(n_steps, results) == 2
