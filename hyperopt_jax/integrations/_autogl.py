@@ -11,6 +11,7 @@ from hyperopt_jax.errors import SettingError, SpaceError
 from hyperopt_jax.integrations._ranges import (
     bounds_of,
     check_dict,
+    in_parameter,
     is_range,
     number_space,
     plain_constant,
@@ -66,7 +67,8 @@ class ChoiceHP(NamedTuple):
     @property
     def space(self) -> Space:
         """The same as a space."""
-        return ChoiceSpace(self.choices)
+        with in_parameter(self.name):
+            return ChoiceSpace(self.choices)
 
 
 def from_hps(hps: Sequence[Any]) -> dict[str, Space]:
@@ -267,7 +269,8 @@ def _single(name: str, kind: str, item: Mapping[str, Any]) -> Space:
     if kind in ("DOUBLE", "INTEGER"):
         return _number(name, kind, _get(item, "minValue"), _get(item, "maxValue"), item)
     if kind == "CATEGORICAL":
-        return ChoiceSpace(_get(item, "feasiblePoints"))
+        with in_parameter(name):
+            return ChoiceSpace(_get(item, "feasiblePoints"))
     if kind == "DISCRETE":
         points = _get(item, "feasiblePoints")
         if isinstance(points, str):
@@ -292,6 +295,10 @@ def _number(name: str, kind: str, low: Any, high: Any, item: Any) -> Space:
     if scaling not in ("LINEAR", "LOG"):
         raise SpaceError(
             f"expected a scalingType of LINEAR or LOG for {name!r}, got {scaling!r}"
+        )
+    if kind not in ("DOUBLE", "INTEGER"):
+        raise SpaceError(
+            f"expected a numericalType of DOUBLE or INTEGER for {name!r}, got {kind!r}"
         )
     number = int if kind == "INTEGER" else float
     try:

@@ -1,6 +1,7 @@
 """A plain dict of tuples, lists and constants."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -61,7 +62,8 @@ def _read(name: str, value: Any) -> Any:
         )
     if isinstance(value, list):
         is_switch = len(value) == 2 and value[0] is False and value[1] is True
-        return BooleanSpace() if is_switch else ChoiceSpace(value)
+        with in_parameter(name):
+            return BooleanSpace() if is_switch else ChoiceSpace(value)
     if isinstance(value, tuple):
         return number_space(name, *_range(name, value))
     return FixedSpace(value)
@@ -85,13 +87,20 @@ def number_space(name: str, low: Any, high: Any, log: bool, step: Any = None) ->
         SpaceError: bad bounds, with the name of the parameter.
     """
     whole = all(isinstance(v, (int, np.integer)) for v in (low, high))
-    try:
+    with in_parameter(name):
         if low == high:
             return FixedSpace(low)
         if whole:
             kind: Any = QLogSpace if log else QLinearSpace
             return kind(low, high, step=None if step == 1 else step)
         return (LogSpace if log else LinearSpace)(low, high, step=step)
+
+
+@contextlib.contextmanager
+def in_parameter(name: str) -> Iterator[None]:
+    """Puts the name of a parameter before what is wrong with its space."""
+    try:
+        yield
     except SpaceError as error:
         raise SpaceError(f"in {name!r}: {error}") from error
 

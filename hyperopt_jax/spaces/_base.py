@@ -207,8 +207,11 @@ class Space(eqx.Module):
         arrays, structure = jax.tree.flatten(self)
         if not is_concrete(arrays):
             return hash(structure)
-        # Of the numbers and not their bytes: 0.0 equals -0.0.
-        return hash((structure, tuple(tuple(np.ravel(a).tolist()) for a in arrays)))
+        # Of the numbers and not their bytes: 0.0 equals -0.0, and here NaN equals NaN.
+        numbers = tuple(tuple(np.ravel(a).tolist()) for a in arrays)
+        return hash(
+            (structure, *(tuple(x if x == x else "" for x in n) for n in numbers))
+        )
 
 
 class CompositeSpace(eqx.Module):
@@ -256,6 +259,11 @@ def _equal_trees(a: Any, b: Any) -> bool:
     if structure != other or not is_concrete(x, y):
         return a is b
     return all(
-        s.shape == t.shape and s.dtype == t.dtype and np.array_equal(s, t)
+        s.shape == t.shape and s.dtype == t.dtype and ((s == t) | _are_nan(s, t)).all()
         for s, t in zip(map(np.asarray, x), map(np.asarray, y), strict=True)
     )
+
+
+def _are_nan(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where both are NaN, which equals nothing else."""
+    return (a != a) & (b != b)

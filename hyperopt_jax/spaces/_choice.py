@@ -105,8 +105,11 @@ class OrdinalSpace(Space):
         return _look_up(self.choices, numbers.tolist())
 
     def index(self, choice: Any) -> int:
-        """The index of `choice`; raises `ParamsError` where it is not a choice."""
-        found = self.choices.index(choice)
+        """The index of `choice`; raises `ParamsError` where it is not a choice.
+
+        1.0 finds 1, and a list a tuple, where no other choice is like it.
+        """
+        found = self.choices.find(choice)
         if found is None:
             raise ParamsError(
                 f"expected one of the choices {self.choices!r}, got {choice!r}"
@@ -131,6 +134,8 @@ class OrdinalSpace(Space):
                 f"expected a list of {self.m} branches, one for each choice in their order, "
                 f"got {branches!r}"
             )
+        if not all(map(callable, branches)):
+            raise ParamsError(f"expected functions for the branches, got {branches!r}")
         dtype = getattr(index, "dtype", type(index))
         if dtype is not int and not jnp.issubdtype(dtype, jnp.integer):
             raise ParamsError(

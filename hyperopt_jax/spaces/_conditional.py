@@ -94,7 +94,7 @@ class ConditionalSpace(CompositeSpace):
         (`jax.lax.switch`).
 
         Raises:
-            ParamsError: not one function for each branch.
+            ParamsError: not one function for each branch, or params of something else.
 
         ```python
         space = ConditionalSpace({"a": LinearSpace(0.0, 1.0), "b": QLinearSpace(1, 3)})
@@ -106,6 +106,14 @@ class ConditionalSpace(CompositeSpace):
             raise ParamsError(
                 f"expected one function for each of the branches {list(self.names)}, "
                 f"by name, got {functions!r}"
+            )
+        if not all(map(callable, functions.values())):
+            raise ParamsError(f"expected functions for the branches, got {functions!r}")
+        own = {self.choice_name, *self.names}
+        if not isinstance(params, Mapping) or not own <= set(params):
+            raise ParamsError(
+                f"expected the params of this conditional space, a dict of {sorted(own)}, "
+                f"got {params!r}"
             )
 
         def call(name: str) -> Callable[[Any], Any]:

@@ -389,7 +389,7 @@ def _has(space: Space, value: Any) -> bool:
 def _as_proposed(space: Any, test: Test) -> Test:
     """A test with the numbers that a search proposes, maybe a digit beside those written.
 
-    Seven steps of 0.1 are not 0.7.
+    Three steps of a third are not 1.
     """
     parent, values, low, high = test
     if isinstance(space, OrdinalSpace):

@@ -13,7 +13,7 @@ from hyperopt_jax.spaces._checked import check_one_space
 from hyperopt_jax.spaces._choice import OrdinalSpace
 from hyperopt_jax.spaces._fixed import FixedSpace
 from hyperopt_jax.spaces._layout import Layout, Literal, full_layout
-from hyperopt_jax.spaces._vector import VectorSpace
+from hyperopt_jax.spaces._vector import VectorSpace, entry_of
 
 HEADER = "name", "kind", "values", "count", "active"
 
@@ -52,13 +52,15 @@ def describe(space: PyTree) -> str:
 
 
 def _kind(space: Space) -> str:
-    if isinstance(space, VectorSpace):
-        return f"{_kind(space.space)} x {' x '.join(map(str, space.length))}"
-    return type(space).__name__
+    lengths: list[int] = []
+    while isinstance(space, VectorSpace):
+        lengths += space.length
+        space = space.space
+    return " x ".join([type(space).__name__, *map(str, lengths)])
 
 
 def _values(space: Space) -> str:
-    inner = space.space if isinstance(space, VectorSpace) else space
+    inner = entry_of(space)
     if not is_concrete(inner):
         return "traced"
     if isinstance(inner, FixedSpace):
@@ -84,14 +86,24 @@ def _count(space: Space) -> str:
 
 
 def _condition(flat: Layout, scopes: tuple[int, ...]) -> str:
-    """The condition of a leaf in words; that of its last entry for a list."""
-    clauses = flat.scopes[scopes[-1]].clauses
-    if not clauses:
-        return "always"
-    condition = " and ".join(
-        " or ".join(_literal(flat, x) for x in any_) for any_ in clauses
-    )
-    return condition if len(set(scopes)) == 1 else f"entry {len(scopes)}: {condition}"
+    """The condition of a leaf in words; those of the ends of a list."""
+    first, last = (_clauses(flat, scope) for scope in (scopes[0], scopes[-1]))
+    if len(set(scopes)) == 1:
+        return first
+    between = ", " if len(scopes) == 2 else ", ..., "
+    return f"entry 1: {first}{between}entry {len(scopes)}: {last}"
+
+
+def _clauses(flat: Layout, scope: int) -> str:
+    """A condition in words: in every clause some literal is true."""
+    clauses = [[_literal(flat, x) for x in any_] for any_ in flat.scopes[scope].clauses]
+    texts = [
+        f"({' or '.join(any_)})"
+        if len(any_) > 1 and len(clauses) > 1
+        else " or ".join(any_)
+        for any_ in clauses
+    ]
+    return " and ".join(texts) or "always"
 
 
 def _literal(flat: Layout, literal: Literal) -> str:

@@ -58,7 +58,7 @@ def to_json(space: PyTree, indent: int | None = None) -> str:
     check_leaves(space)
     if not is_concrete(space):
         raise SpaceError("expected concrete bounds for to_json, got traced ones")
-    return json.dumps(_written(space), indent=indent)
+    return json.dumps(_written(space), indent=indent, allow_nan=False)
 
 
 def from_json(text: str, names: Names = False) -> PyTree:
@@ -147,7 +147,9 @@ def _written(node: Any) -> Any:
         numbers = _written(np.asarray(node).tolist())
         return {library: numbers, "dtype": str(node.dtype)}
     if isinstance(node, np.generic):
-        return node.item()
+        return _written(node.item())
+    if type(node) is float and not np.isfinite(node):  # of which JSON has none
+        return {"float": repr(node)}
     name = type(node).__name__
     if RECORDS.get(name) is type(node):
         own = [field.name for field in dataclasses.fields(RECORDS[name])]
@@ -249,8 +251,10 @@ def _read(data: Any, names: Names) -> Any:
         return {key: _read(item, names) for key, item in data["dict"].items()}
     if "tuple" in data:
         return tuple(_read(item, names) for item in data["tuple"])
+    if "float" in data:
+        return float(data["float"])
     if "array" in data:
-        return jnp.asarray(data["array"], data["dtype"])
+        return jnp.asarray(_read(data["array"], names), data["dtype"])
     if "numpy" in data:
         return np.asarray(_read(data["numpy"], names), data["dtype"])
     if "name" in data:

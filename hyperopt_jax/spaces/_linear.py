@@ -24,7 +24,8 @@ class LinearSpace(Space):
         upper_bound: finite number above `lower_bound`.
         step: None, or a number > 0: the values are then low, low + step, ..., all
             equally likely, the last one at most `upper_bound`, each in the middle of its
-            cell of the unit interval.
+            cell of the unit interval. Of decimals such as 0.1 each is the float nearest to
+            the decimal that it stands for: nine steps of 0.1 are 0.9.
 
     Raises:
         SpaceError: bounds not finite, equal or reversed; a step out of its range.

@@ -46,6 +46,26 @@ class Objects:
         """The first place of `item`; None where it is not there."""
         return next((i for i, own in enumerate(self) if same(own, item)), None)
 
+    def find(self, item: Any) -> int | None:
+        """The place of `item`, or else of the only one like it.
+
+        Files and other packages hand a 1 back as 1.0, and a tuple as a list.
+        """
+        place = self.index(item)
+        if place is None:
+            near = [i for i, own in enumerate(self) if _alike(own, item)]
+            place = near[0] if len(near) == 1 else None
+        return place
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two objects are the same but for their types: numbers, lists, tuples."""
+    a, b = (x.item() if isinstance(x, np.generic) else x for x in (a, b))
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    numbers = type(a) in (int, float) and type(b) in (int, float)
+    return a == b if numbers else same(a, b)
+
 
 def is_nan(item: Any) -> bool:
     """Whether an object is the float that equals nothing, not even itself."""

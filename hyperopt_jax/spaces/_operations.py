@@ -67,7 +67,7 @@ def decode(space: PyTree, U: Float[Array, "n d"]) -> PyTree:
     Raises:
         SpaceError: a stack of spaces.
         ParamsError: no numbers, or a table of another width than the space has
-            coordinates.
+            coordinates, or that is not finite.
     """
     check_one_space(space)
     n_coordinates = sum(layout(space).widths("places"))
@@ -76,6 +76,10 @@ def decode(space: PyTree, U: Float[Array, "n d"]) -> PyTree:
         raise ParamsError(
             f"expected a table of {n_coordinates} coordinates a row for this space, "
             f"got shape {U.shape}"
+        )
+    if is_concrete(U) and not np.isfinite(np.asarray(U)).all():
+        raise ParamsError(
+            "expected finite coordinates, got a NaN or an infinity among them"
         )
     return unravel(space, _compiled.decode(codec_of(space), U))
 

@@ -231,7 +231,7 @@ def _as_indices(
 ) -> Any:
     """The index of an object, or of each in `depth` lists of lists."""
     if not depth:
-        index = space.choices.index(plain)
+        index = space.choices.find(plain)
         if index is None:
             raise ParamsError(
                 f"expected one of the choices {space.choices!r} for {_where(path)}, got "

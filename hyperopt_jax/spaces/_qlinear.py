@@ -100,7 +100,8 @@ def _to_whole(space: Any, value: Any) -> Shaped[Array, "..."]:
     """The whole number of `space` nearest to `value`, with the space's dtype."""
     value = jnp.asarray(value).astype(space.lower_bound.dtype)
     if space.step is not None:
-        return _steps.at(space, _steps.number_of(space, value)).astype(space.datatype)
+        index = _steps.number_of(space, value)
+        return _steps.at_whole(space, index).astype(space.datatype)
     nearest = jnp.clip(jnp.round(value), space.lower_bound, space.upper_bound)
     return nearest.astype(space.datatype)
 

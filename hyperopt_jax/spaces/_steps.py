@@ -1,5 +1,6 @@
 """Numbers at equal steps between two bounds."""
 
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -73,11 +74,43 @@ def count_whole(space: Any) -> Float[Array, ""]:
 
 
 def at(space: Any, index: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The value with this number, counted from 0."""
-    value = jnp.minimum(space.lower_bound + index * space.step, space.upper_bound)
+    """The value with this number, counted from 0: that nearest to 0.9 for nine of 0.1."""
+    low, high, step = range_of(space)
+    scale = _scale(low, high, step)
+    whole = jnp.round(low * scale) + index * jnp.round(step * scale)
+    value = jnp.where(scale > 0, _quotient(whole, scale), low + index * step)
+    value = jnp.minimum(value, high)
     # What rounding leaves of zero is zero; never the lower bound, nor a whole number.
-    left = 4 * float(jnp.finfo(value.dtype).eps) * jnp.abs(space.lower_bound)
+    left = 4 * float(jnp.finfo(value.dtype).eps) * jnp.abs(low)
     return jnp.where(jnp.abs(value) < jnp.minimum(left, 0.5), 0.0, value)
+
+
+def at_whole(space: Any, index: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`at` for whole numbers, which are exact."""
+    return jnp.minimum(space.lower_bound + index * space.step, space.upper_bound)
+
+
+def _scale(low: Any, high: Any, step: Any) -> Float[Array, ""]:
+    """The power of ten times which all values are whole numbers that are exact.
+
+    Zero where there is none: a third has no last digit.
+    """
+    digits = jnp.finfo(low.dtype).nmant + 1
+    n_powers = int(digits * math.log10(2)) + 1
+    powers = jnp.asarray(10.0 ** np.arange(n_powers), low.dtype)
+    exact = jnp.maximum(jnp.abs(low), jnp.abs(high)) * powers <= 2.0**digits
+    for number in (low, step):
+        exact = exact & (_quotient(jnp.round(number * powers), powers) == number)
+    return jnp.where(exact.any(), powers[jnp.argmax(exact)], 0.0)
+
+
+def _quotient(a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:
+    """a / b, rounded once.
+
+    Where many numbers are divided by one, XLA multiplies them by its rounded reciprocal; it
+    cannot tell that this divisor is the same for all of them.
+    """
+    return a / jnp.where(jnp.isnan(a), 1.0, b)
 
 
 def number_of(space: Any, value: Shaped[Array, "..."]) -> Float[Array, "..."]:
@@ -140,4 +173,4 @@ def log_edges(space: Any) -> tuple[Float[Array, ""], Float[Array, ""]]:
 
 def all_values(space: Any) -> np.ndarray:
     """Every value, in rising order (bounds must be concrete)."""
-    return np.asarray(at(space, jnp.arange(float(count(space)))))
+    return np.asarray(_compiled_at(space, jnp.arange(float(count(space)))))

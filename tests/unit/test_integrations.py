@@ -83,6 +83,12 @@ class TestRanges:
         with pytest.raises(SpaceError, match="'x'"):
             to_ranges({"x": PermutationSpace(3)})
 
+    def test_bad_choices_are_named(self):
+        with pytest.raises(SpaceError, match=r"in 'x': .* at least one choice"):
+            from_ranges({"x": []})
+        with pytest.raises(SpaceError, match=r"in 'x': .* at least one choice"):
+            from_hps([ChoiceHP("x", [])])
+
     def test_a_space_of_any_kind_stays_itself(self):
         model = ConditionalSpace({"a": {"C": LogSpace(1e-2, 1e2)}, "b": {}})
         space = from_ranges({"m": model, "x": (0.0, 1.0), "n": QLinearSpace(1, 3)})
@@ -432,6 +438,7 @@ class TestAutoGL:
             ({"scalingType": "EXP"}, "LINEAR or LOG"),
             ({"type": "DISCRETE", "feasiblePoints": "1,__import__('os')"}, "numbers"),
             ({"type": "CATEGORICAL"}, "feasiblePoints"),
+            ({"type": "CATEGORICAL", "feasiblePoints": "a,b"}, "in 'n': expected"),
             ({"type": "DISCRETE", "feasiblePoints": [1, "a"]}, "an order"),
             ({"type": "DISCRETE", "feasiblePoints": 3}, "an order"),
             ({"minValue": "a"}, "minValue and maxValue of 'n'"),
@@ -453,6 +460,10 @@ class TestAutoGL:
             ({"maxValue": [64, 64, "a"]}, "numbers for minValue and maxValue"),
             ({"length": "many"}, "whole number for length"),
             ({"length": -1}, "length >= 0"),
+            (
+                {"numericalType": "Integer"},
+                "numericalType of .* for 'hidden', got 'Int",
+            ),
             ({"cutPara": [["n"]]}, "a name or a list of them for cutPara of 'hidden'"),
             ({"cutPara": 3}, "a name or a list of them for cutPara of 'hidden'"),
         ],
@@ -792,6 +803,15 @@ class TestConfigSpace:
         )
         with pytest.raises(SpaceError, match="some values of 'p' pass"):
             to_configspace(space)
+
+    def test_configurations_that_it_samples_are_trials(self):
+        ConfigSpace = pytest.importorskip("ConfigSpace")
+        cs = ConfigSpace.ConfigurationSpace({"num": [1, 2.5, 4]}, seed=1)
+        cs.add(ConfigSpace.OrdinalHyperparameter("o", [1, 2.5]))
+        rows = [dict(c) for c in cs.sample_configuration(20)]
+        space = from_configspace(cs)
+        params = spaces.encode_choices(space, rows)
+        assert spaces.decode_choices(space, params) == rows
 
     def test_plain_configurations_are_legal(self):
         pytest.importorskip("ConfigSpace")

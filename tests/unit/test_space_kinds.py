@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from decimal import Decimal
 
 import equinox as eqx
 import jax
@@ -36,6 +37,7 @@ from hyperopt_jax.spaces import (
     SubsetSpace,
     VectorSpace,
     active,
+    decode,
     from_json,
     n_groups,
     ravel,
@@ -294,12 +296,26 @@ class TestChoices:
         with pytest.raises(SpaceError, match="nan twice"):
             ChoiceSpace([float("nan"), float("nan")])
 
+    def test_what_a_file_makes_of_a_choice_is_found(self):
+        space = ChoiceSpace([1, 2.5, (3, 3), (3, (4.0, "a")), True])
+        assert [space.index(x) for x in (1.0, [3, 3], [3.0, [4, "a"]])] == [0, 2, 3]
+        assert space.index(np.float64(1.0)) == 0
+        assert space.index(True) == 4
+        assert ChoiceSpace([1, 1.0]).index(1.0) == 1
+        for other in (2, "1", [1], [3, 3, 3], False):
+            with pytest.raises(ParamsError, match="one of the choices"):
+                space.index(other)
+        with pytest.raises(ParamsError, match="one of the choices"):
+            ChoiceSpace([(1, 2), [1, 2]]).index((1.0, 2))  # like both
+
     def test_switch_inside_a_program(self):
         space = ChoiceSpace(["sin", "cos"])
         branch = jax.jit(lambda i, x: space.switch(i, [jnp.sin, jnp.cos], x))
         assert float(branch(1, 0.0)) == 1.0
         with pytest.raises(ParamsError, match="2 branches"):
             space.switch(0, [jnp.sin], 0.0)
+        with pytest.raises(ParamsError, match=r"functions .* got \[1, 2\]"):
+            space.switch(0, [1, 2])
 
     def test_equal_by_value_and_hashable(self):
         make = lambda: ChoiceSpace(["a", {"x": [1, 2]}, None])  # noqa: E731
@@ -378,6 +394,13 @@ def test_constant_truth_values_stay_truth_values(truth):
     assert space.dtype == bool
     np.testing.assert_array_equal(space.constant, truth)
     assert from_json(to_json(space)) == space
+
+
+def test_a_constant_that_is_nan_equals_itself():
+    make = lambda: {"a": FixedSpace(np.nan), "b": FixedSpace([np.nan, 1.0])}  # noqa: E731
+    assert make() == make() == from_json(to_json(make()))
+    assert hash(make()["b"]) == hash(make()["b"])
+    assert FixedSpace([np.nan, 1.0]) != FixedSpace([1.0, np.nan])
 
 
 def test_infinite_constants_pass():
@@ -495,6 +518,58 @@ def test_steps_end_at_the_upper_bound_where_rounding_takes_a_part_of_one():
 
 def test_fine_steps_of_double_precision(x64):
     assert LinearSpace(1e6, 1e6 + 1, step=0.01).points().shape == (101,)
+
+
+def check_decimals(low, high, step):
+    """Every value, from every side, is the float nearest to its decimal."""
+    space = LinearSpace(low, high, step=step)
+    n = int(size(space))
+    wanted = [float(Decimal(str(low)) + i * Decimal(str(step))) for i in range(n)]
+    wanted = np.asarray(wanted, space.dtype)
+    U = jnp.asarray((np.arange(n) + 0.5)[:, None] / n)
+    inside = jax.jit(lambda: Codec([space, space]).decode(jnp.hstack([U, U])))
+    for values in (
+        space.points(),
+        decode(space, U),
+        inside()[:, 1],
+        jax.jit(space.transform)(wanted * (1 + 1e-6)),
+    ):
+        assert np.asarray(values).tolist() == wanted.tolist()
+
+
+STEPS = [
+    (0.0, 1.0, 0.1),
+    (-0.5, 0.5, 0.05),
+    (0.001, 0.999, 0.001),
+    (-3.7, 4.1, 0.13),
+    (1e-7, 1e-5, 1e-7),
+    (1000.0, 1001.0, 0.1),
+    (1e6, 2e6, 1000.0),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "step"), STEPS)
+def test_steps_are_at_decimals(low, high, step):
+    check_decimals(low, high, step)
+
+
+@pytest.mark.parametrize(("low", "high", "step"), STEPS)
+def test_steps_are_at_decimals_in_double_precision(x64, low, high, step):
+    check_decimals(low, high, step)
+
+
+def test_steps_that_are_no_decimals():
+    space = LinearSpace(0.5, 2.5, step=1 / 3)
+    np.testing.assert_allclose(space.points(), 0.5 + np.arange(7) / 3, rtol=3e-7)
+
+
+@pytest.mark.parametrize("bound", [0.3, 0.6, 0.7, 0.9])
+def test_a_constraint_holds_at_the_step_that_it_names(bound):
+    steps = {"x": LinearSpace(0.0, 1.0, step=0.1)}
+    n = round(10 * bound) + 1
+    assert size(ConstrainedSpace(steps, A=[[1.0]], b=[bound])) == n
+    assert size(ConstrainedSpace(steps, lambda p: p["x"] <= bound)) == n
+    assert size(ConstrainedSpace(steps, lambda p: p["x"] == bound)) == 1
 
 
 def test_a_step_through_zero_has_zero():

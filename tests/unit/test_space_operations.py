@@ -1,6 +1,7 @@
 """Operations on whole spaces: sampling, naming, taking apart, JSON, plain Python."""
 
 import enum
+import json
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -455,11 +456,44 @@ def test_describe_has_a_line_for_each_parameter():
         "1e-05 to 0.1",
         "'sgd', None, tanh",
         "model/which = 'tree'",
-        "entry 3: blocks/length >= 3",
+        "entry 1: always, ..., entry 3: blocks/length >= 3",
         "OrdinalSpace x 2",
         "1 hard constraint",
     ):
         assert part in text, part
+
+
+def test_described_conditions_read_as_they_hold():
+    either = Condition("a", is_in=["x"]) | Condition("b", is_in=[True])
+    parts = {
+        "a": ChoiceSpace(["x", "y"]),
+        "b": BooleanSpace(),
+        "c": BooleanSpace(),
+        "y": LinearSpace(0.0, 1.0),
+        "z": LinearSpace(0.0, 1.0),
+    }
+    conditions = {"y": either, "z": either & Condition("c", is_in=[True])}
+    lines = spaces.describe(DependentSpace(parts, conditions)).splitlines()
+    assert lines[-2].endswith("  a = 'x' or b = 1")
+    assert lines[-1].endswith("  (a = 'x' or b = 1) and c = 1")
+
+
+def test_described_arrays_of_arrays():
+    text = spaces.describe(VectorSpace(VectorSpace(LogSpace(1e-3, 1.0), 2), 3))
+    assert "LogSpace x 3 x 2  0.001 to 1" in text
+
+
+def test_coordinates_that_are_not_finite():
+    with pytest.raises(ParamsError, match="finite coordinates"):
+        spaces.decode({"c": ChoiceSpace(["a", "b"])}, [[float("nan")]])
+
+
+def test_configurations_from_a_file():
+    space = {"c": ChoiceSpace([(3, 3), (5, 5)]), "o": OrdinalSpace([1, 2.5])}
+    params = spaces.sample(space, KEY, 8)
+    rows = json.loads(json.dumps(spaces.decode_choices(space, params)))
+    back = spaces.encode_choices(space, rows)
+    assert jax.tree.map(list, back) == jax.tree.map(list, params)
 
 
 def test_described_and_counted_inside_a_program():
@@ -600,6 +634,14 @@ class TestJson:
     def test_numbers_of_numpy_come_back_as_equal_ones(self):
         space = ChoiceSpace([np.float64(0.1), np.int32(3), np.bool_(True)])
         assert spaces.from_json(spaces.to_json(space)) == space
+
+    def test_numbers_that_json_does_not_have(self):
+        choices = [np.inf, np.float64(np.nan), np.array([-np.inf, 0.5])]
+        space = {"c": ChoiceSpace(choices), "f": FixedSpace(-np.inf)}
+        text = spaces.to_json(space)
+        assert spaces.from_json(text) == space
+        for word in ("NaN", "Infinity"):
+            assert word not in text
 
     def test_arrays_come_back_as_what_they_were(self):
         arrays = [np.array([1, 2**40]), np.array([["a", "bc"]]), jnp.array([0.5, 1.5])]

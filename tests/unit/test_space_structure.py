@@ -294,6 +294,11 @@ def test_switch_runs_the_chosen_branch():
         space.switch(params, {"a": lambda x: x})
     with pytest.raises(ParamsError, match=r"'a', 'b'.* by name"):
         space.switch(params, [lambda x: x, lambda p: p["n"]])
+    with pytest.raises(ParamsError, match="functions for the branches"):
+        space.switch(params, {"a": 1, "b": 2})
+    for other in (params["b"], 5, {"node": params}):
+        with pytest.raises(ParamsError, match=r"a dict of \['a', 'b', 'choice'\]"):
+            space.switch(other, {"a": lambda x: x, "b": lambda p: p["n"]})
     with pytest.raises(ParamsError, match="a list of 2 branches"):
         ChoiceSpace(["a", "b"]).switch(1, {"a": jnp.sin, "b": jnp.cos}, 0.5)
 
