@@ -84,8 +84,8 @@ def step(
 ) -> tuple["OptimizerState", PyTree, Float[Array, " q"], Any]:
     """One batch: ask, evaluate, tell. Returns the new state, the params, the results.
 
-    And, within a program, the params as a table (q, c). The rows of `given` that are not NaN take
-    the place of what the search proposes.
+    And, within a program, the params as a table (q, c). The rows of `given` that are not
+    NaN take the place of what the search proposes.
     """
     keys = _keys(key, first_trial, optimizer.n_parallel)
     space, q = state.space, optimizer.n_parallel

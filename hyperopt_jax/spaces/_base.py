@@ -207,11 +207,7 @@ class Space(eqx.Module):
         arrays, structure = jax.tree.flatten(self)
         if not is_concrete(arrays):
             return hash(structure)
-        # Of the numbers and not their bytes: 0.0 equals -0.0, and here NaN equals NaN.
-        numbers = tuple(tuple(np.ravel(a).tolist()) for a in arrays)
-        return hash(
-            (structure, *(tuple(x if x == x else "" for x in n) for n in numbers))
-        )
+        return hash((structure, *map(_as_key, arrays)))
 
 
 class CompositeSpace(eqx.Module):
@@ -262,6 +258,11 @@ def _equal_trees(a: Any, b: Any) -> bool:
         s.shape == t.shape and s.dtype == t.dtype and ((s == t) | _are_nan(s, t)).all()
         for s, t in zip(map(np.asarray, x), map(np.asarray, y), strict=True)
     )
+
+
+def _as_key(array: Any) -> tuple[Any, ...]:
+    """The numbers of an array and not their bytes: 0.0 equals -0.0, and NaN is NaN."""
+    return tuple(x if x == x else "nan" for x in np.ravel(array).tolist())
 
 
 def _are_nan(a: np.ndarray, b: np.ndarray) -> np.ndarray:

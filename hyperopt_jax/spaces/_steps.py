@@ -78,7 +78,8 @@ def at(space: Any, index: Float[Array, "..."]) -> Float[Array, "..."]:
     low, high, step = range_of(space)
     scale = _scale(low, high, step)
     whole = jnp.round(low * scale) + index * jnp.round(step * scale)
-    value = jnp.where(scale > 0, _quotient(whole, scale), low + index * step)
+    decimal = _quotient(whole, jnp.maximum(scale, 1.0))
+    value = jnp.where(scale > 0, decimal, low + index * step)
     value = jnp.minimum(value, high)
     # What rounding leaves of zero is zero; never the lower bound, nor a whole number.
     left = 4 * float(jnp.finfo(value.dtype).eps) * jnp.abs(low)
