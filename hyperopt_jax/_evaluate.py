@@ -183,7 +183,8 @@ def as_results(outputs: Any, q: int) -> Float[Any, " q"]:
     _check_real(array.dtype)
     # NumPy's stay NumPy's: a NaN that is put on the device is an error under
     # jax_debug_nans.
-    return array.astype(jnp.result_type(float))
+    with np.errstate(over="ignore"):  # infinity, and so a failed trial
+        return array.astype(jnp.result_type(float))
 
 
 def python_loop(

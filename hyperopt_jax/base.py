@@ -223,13 +223,13 @@ class Optimizer(eqx.Module):
         # Inside another program the bar would be full before that program runs.
         shown = progress_bar and is_concrete(state, key) and not inside_program()
         run: Any = None
-        if evaluate is None and n_iterations:
-            func = hashable(func)
-            run = _drive.runner(self, state, key, func)
         with (
             _progress.progress(shown, n_iterations * q, "trial") as bar,
             _kept(lambda: (state, (params_hist, results_hist))),
         ):
+            if evaluate is None and n_iterations:
+                func = hashable(func)
+                run = _drive.runner(self, state, key, func)
             for i in range(n_iterations):
                 started = time.perf_counter()
                 number = first + i * q
@@ -399,10 +399,11 @@ def _kept(
         yield
     except BaseException as error:
         state, histories = study()
-        if histories[1] and is_concrete(state, *histories):
+        if is_concrete(state, *histories):
             # Some exceptions of other libraries take no attributes.
             with contextlib.suppress(AttributeError):
                 error.study = state, histories  # type: ignore[attr-defined]
+            if histories[1]:
                 error.add_note(
                     f"The {len(histories[1])} batch(es) before this are kept: state, "
                     f"(params_hist, results_hist) = error.study of this exception, "
@@ -444,9 +445,10 @@ def check_results(results: Any, n_rows: int) -> Float[Any, " q"]:
         # NumPy would make NaNs of these, and so failed trials of forgotten results.
         if array.dtype.kind == "O" and any(item is None for item in np.ravel(array)):
             raise TypeError("None is no number; a failed trial has nan")
-        array = array.astype(jnp.result_type(float))
+        with np.errstate(over="ignore"):  # infinity, and so a failed trial
+            array = array.astype(jnp.result_type(float))
         array = array if array.ndim else array.reshape(1)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ParamsError(
             f"expected numbers for results, nan for a failed trial, got {results!r}"
         ) from error

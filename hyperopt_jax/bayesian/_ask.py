@@ -21,6 +21,7 @@ from hyperopt_jax.bayesian._state import (
 )
 from hyperopt_jax.bayesian._subset import modelled
 from hyperopt_jax.bayesian._targets import targets_of
+from hyperopt_jax.errors import SettingError
 from hyperopt_jax.gp import (
     Hyperparameters,
     Local,
@@ -266,7 +267,7 @@ def _proposal(
         )
 
         def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
-            value = acquire(codec.features(points))
+            value = _one_each(acquire(codec.features(points)), points.shape[0])
             return _unless_taken(codec, value, points, filled.U, taken)
 
         return maximise.maximise(
@@ -311,11 +312,33 @@ def _believe(
     posterior = _model_of(models, jnp.asarray(False))
     mean, std = posterior.mean_and_std(features)
     result = batch.optimizer.hallucination(mean, std, key, posterior.incumbent())
-    result = jnp.asarray(result, mean.dtype).reshape(())
+    result = _one_number(result).astype(mean.dtype)
     models = _grown(models, features[0], result, row - batch.n_unseen)
     is_row = jnp.arange(filled.U.shape[0], dtype=jnp.int32) == row
     U = jnp.where(is_row[:, None], u[None, :], filled.U)
     return _Filled(eqx.filter(models, eqx.is_array), U)
+
+
+def _one_number(result: Any) -> Float[Array, ""]:
+    """What a hallucination returned; raises `SettingError` where it is no number."""
+    try:
+        array = jnp.asarray(result)
+    except (TypeError, ValueError):
+        array = None
+    if array is None or array.size != 1:
+        got = repr(result) if array is None else f"shape {array.shape}"
+        raise SettingError(f"expected hallucination to return one number, got {got}")
+    return array.reshape(())
+
+
+def _one_each(values: Any, m: int) -> Float[Array, " m"]:
+    """What an acquisition returned; raises `SettingError` where it is no score a point."""
+    if jnp.shape(values) != (m,):
+        raise SettingError(
+            f"expected acquisition to return a score for each of {m} points, got shape "
+            f"{jnp.shape(values)}"
+        )
+    return values
 
 
 def _seen(

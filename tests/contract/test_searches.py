@@ -480,7 +480,30 @@ def test_what_ends_a_run_carries_the_batches_before_it(row):
 
     with pytest.raises(OverflowError) as none_before:
         search.optimize(state, KEY, at_once, 1)
-    assert not hasattr(none_before.value, "study")
+    kept, histories = none_before.value.study
+    assert_equal(kept, state)
+    assert histories == ([], [])
+    assert "batch(es)" not in "".join(getattr(none_before.value, "__notes__", []))
+
+
+def test_what_ends_a_study_within_a_study_carries_the_outer_one():
+    space = {"x": hj.LinearSpace(0.0, 1.0)}
+    state, search = hj.RandomSearch.init(space, n_parallel=1)
+
+    calls = []
+
+    def inner(key, params):
+        calls.append(params)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 0.0
+
+    def outer(key, params):
+        return search.optimize(state, key, inner, 3, evaluate=hj.python_loop)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        search.optimize(state, KEY, outer, 1, evaluate=hj.python_loop)
+    assert caught.value.study[1] == ([], [])
 
 
 def test_callbacks_of_a_search_that_minimises_see_the_least_result():

@@ -39,6 +39,13 @@ def told(state, search, values, results):
     return search.update_state(state, KEY, jnp.asarray(results), params)
 
 
+class Total(hj.BaseAcquisition):
+    """One number in place of a score a point."""
+
+    def evaluate(self, mean, std, y_max):
+        return mean.sum()
+
+
 def flat_objective(key, params):
     return jnp.zeros(())
 
@@ -482,6 +489,36 @@ def test_any_callable_can_hallucinate():
     state, search = study(UNIT, 12, n_parallel=4, hallucination=liar)
     state, _ = search.optimize_scan(state, KEY, lambda key, p: p["x"])
     assert bool(state.mask.all())
+
+
+@pytest.mark.parametrize(
+    ("settings", "got"),
+    [
+        ({"hallucination": lambda *_: None}, "one number, got None"),
+        (
+            {"hallucination": lambda mean, *_: jnp.stack([mean, mean])},
+            r"shape \(2, 1\)",
+        ),
+        ({"acquisition": Total()}, r"each of \d+ points, got shape \(\)"),
+    ],
+)
+def test_what_a_users_own_part_returns_is_checked(settings, got):
+    state, search = study(UNIT, 4, n_parallel=2, n_warmup=1, **settings)
+    with pytest.raises(SettingError, match=got):
+        search.optimize_scan(state, KEY, lambda key, p: p["x"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_results_beyond_the_dtype_are_failed_trials_without_a_warning():
+    state, search = study(UNIT, 4, n_parallel=1)
+    state = search.update_state(state, KEY, [1e39], {"x": [0.5]})
+    assert int(search.n_told(state)) == 1
+    assert not bool(jnp.isfinite(search.best_result(state)))
+    run = lambda key, p: 1e300  # noqa: E731
+    _, (_, results) = search.optimize(state, KEY, run, 1, evaluate=hj.python_loop)
+    assert not np.isfinite(results[0])
+    with pytest.raises(ParamsError, match="expected numbers for results"):
+        search.update_state(state, KEY, [10**400], {"x": [0.5]})
 
 
 def test_numeric_knobs_can_be_arrays_and_vmapped():
