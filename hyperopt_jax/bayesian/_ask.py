@@ -267,7 +267,7 @@ def _proposal(
         )
 
         def score(points: Float[Array, "m d"]) -> Float[Array, " m"]:
-            value = _one_each(acquire(codec.features(points)), points.shape[0])
+            value = _as_scores(acquire(codec.features(points)), points.shape[0])
             return _unless_taken(codec, value, points, filled.U, taken)
 
         return maximise.maximise(
@@ -312,14 +312,14 @@ def _believe(
     posterior = _model_of(models, jnp.asarray(False))
     mean, std = posterior.mean_and_std(features)
     result = batch.optimizer.hallucination(mean, std, key, posterior.incumbent())
-    result = _one_number(result).astype(mean.dtype)
+    result = _as_belief(result).astype(mean.dtype)
     models = _grown(models, features[0], result, row - batch.n_unseen)
     is_row = jnp.arange(filled.U.shape[0], dtype=jnp.int32) == row
     U = jnp.where(is_row[:, None], u[None, :], filled.U)
     return _Filled(eqx.filter(models, eqx.is_array), U)
 
 
-def _one_number(result: Any) -> Float[Array, ""]:
+def _as_belief(result: Any) -> Float[Array, ""]:
     """What a hallucination returned; raises `SettingError` where it is no number."""
     try:
         array = jnp.asarray(result)
@@ -331,7 +331,7 @@ def _one_number(result: Any) -> Float[Array, ""]:
     return array.reshape(())
 
 
-def _one_each(values: Any, m: int) -> Float[Array, " m"]:
+def _as_scores(values: Any, m: int) -> Float[Array, " m"]:
     """What an acquisition returned; raises `SettingError` where it is no score a point."""
     if jnp.shape(values) != (m,):
         raise SettingError(

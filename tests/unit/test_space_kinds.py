@@ -558,6 +558,27 @@ def test_steps_are_at_decimals_in_double_precision(x64, low, high, step):
     check_decimals(low, high, step)
 
 
+def test_steps_are_at_decimals_where_bounds_are_mapped():
+    lows, steps = jnp.array([0.0, -0.3, 1.0]), jnp.array([0.1, 0.05, 0.25])
+
+    def values(low, step):
+        space = LinearSpace(low, low + 10 * step, step=step)
+        return jax.vmap(space.nth)(jnp.arange(10.0))
+
+    wanted = [[0.1 * i for i in range(10)], [-0.3 + 0.05 * i for i in range(10)]]
+    wanted = np.round([*wanted, [1 + 0.25 * i for i in range(10)]], 6)
+    got = jax.jit(jax.vmap(values))(lows, steps)
+    assert got.tolist() == wanted.astype(np.float32).tolist()
+
+
+def test_steps_of_a_log_space_are_at_decimals():
+    space = LogSpace(0.1, 2.0, step=0.1)
+    wanted = np.asarray([round(0.1 * i, 1) for i in range(1, 21)], np.float32)
+    assert np.asarray(space.points()).tolist() == wanted.tolist()
+    draws = np.asarray(spaces.sample(space, jax.random.key(0), 500))
+    assert set(draws.tolist()) <= set(wanted.tolist())
+
+
 def test_steps_that_are_no_decimals():
     space = LinearSpace(0.5, 2.5, step=1 / 3)
     np.testing.assert_allclose(space.points(), 0.5 + np.arange(7) / 3, rtol=3e-7)
