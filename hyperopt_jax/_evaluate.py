@@ -48,6 +48,9 @@ _LASTING = {
     "conv_general_dilated",
 }
 
+# As many numbers in one array of an objective, all trials of a batch together, are data.
+MAX_FORMULA_SIZE = 2**14
+
 
 def check_objective(func: Any) -> None:
     """Raises `ObjectiveError` unless `func` can be called as `func(key, params)`.
@@ -147,23 +150,30 @@ def vectorised(
 
 
 def is_formula(func: Objective, keys: PRNGKeyArray, params: PyTree) -> bool:
-    """Whether the objective is done in no time: no loop, matrix product or convolution.
+    """Whether the objective is done in no time.
 
-    Traces it as `vectorised` does, which JAX then does not repeat.
+    No loop, matrix product or convolution, and no large array. Traces it as `vectorised`
+    does, which JAX then does not repeat.
     """
     jaxpr = eqx.filter_make_jaxpr(vectorised)(func, keys, params)[0]
-    return _LASTING.isdisjoint(_primitives(jaxpr))
+    return not any(map(_may_last, _equations(jaxpr)))
 
 
-def _primitives(jaxpr: Any) -> Iterator[str]:
-    """The names of all operations, those inside of others included."""
+def _equations(jaxpr: Any) -> Iterator[Any]:
+    """All operations, those inside of others included."""
     # What holds operations is a jaxpr, closed or not, alone or among several branches.
     if isinstance(jaxpr, tuple | list):
         for one in jaxpr:
-            yield from _primitives(one)
+            yield from _equations(one)
     for equation in getattr(getattr(jaxpr, "jaxpr", jaxpr), "eqns", ()):
-        yield equation.primitive.name
-        yield from _primitives(list(equation.params.values()))
+        yield equation
+        yield from _equations(list(equation.params.values()))
+
+
+def _may_last(equation: Any) -> bool:
+    arrays = (*equation.invars, *equation.outvars)
+    largest = max((getattr(array.aval, "size", 0) for array in arrays), default=0)
+    return equation.primitive.name in _LASTING or largest > MAX_FORMULA_SIZE
 
 
 def as_results(outputs: Any, q: int) -> Float[Any, " q"]:

@@ -6,13 +6,15 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Most of the time goes into machine code that runs once or twice: without optimisation it
-# takes half as long to make, by XLA's older emitters and in one piece a third less again.
+# takes half as long to make, by XLA's older emitters, in one piece and without kernels for
+# parts of sums a third less again.
 # One step may then round in another way in another program, and long runs are slow:
 # `XLA_FLAGS= pytest -m optimised` tests what users run.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_parallel_codegen_split_count=1",
+    "--xla_cpu_parallel_codegen_split_count=1 "
+    "--xla_disable_hlo_passes=tree_reduction_rewriter",
 )
 
 import jax

@@ -45,6 +45,19 @@ def test_an_option_that_is_gone_does_no_harm(monkeypatch, asked_anew):
     assert np.array_equal(compiled_quickly(double)(jnp.ones(3)), 2 * jnp.ones(3))
 
 
+def test_a_sum_is_one_kernel():
+    if not _quick_compile.can_compile_quickly():
+        pytest.skip("the options are for the CPU")
+    numbers = jnp.ones(1000)
+    all_passes = {"xla_disable_hlo_passes": ""}
+    split, whole = (
+        jax.jit(jnp.sum, compiler_options=options).lower(numbers).compile().as_text()
+        for options in (all_passes, _quick_compile.OPTIONS)
+    )
+    assert "reduce-window" in split
+    assert "reduce-window" not in whole
+
+
 def test_this_xla_knows_the_options(asked_anew):
     assert _quick_compile.can_compile_quickly() == (jax.default_backend() == "cpu")
 
@@ -98,6 +111,10 @@ def product_of_a_branch(key, params):
     return jax.lax.cond(params["x"] > 0, lambda: inside(key, params), lambda: 0.0)
 
 
+def sum_over_data(key, params):
+    return jnp.mean((jnp.linspace(0.0, 1.0, 10_000) - params["x"]) ** 2)
+
+
 def random_search():
     return RandomSearch.init({"x": LinearSpace(0.0, 1.0)}, n_parallel=2)
 
@@ -107,7 +124,9 @@ class TestRunner:
         state, search = random_search()
         return _drive.runner(search, state, KEY, func)
 
-    @pytest.mark.parametrize("func", [loop, product, product_of_a_branch])
+    @pytest.mark.parametrize(
+        "func", [loop, product, product_of_a_branch, sum_over_data]
+    )
     def test_what_may_take_long_is_compiled_as_usual(self, func):
         assert self.runner(func) is _drive._run_as_usual
 
