@@ -143,6 +143,7 @@ def options():
     add("--trials", type=int, help="trials a study (60)")
     add("--noise", type=float, default=0.0, help="share of the values' spread (0)")
     add("--plateaus", type=int, default=0, help="levels in a decade of gaps (0: none)")
+    add("--workers", type=int, default=1, help="that finish in any order (1)")
     add("--levels", type=int, nargs="+", default=[], help="of coordinates in turn (0)")
     add("--variants", nargs="+", help="names, or settings for all of theirs (all)")
     args = parser.parse_args()
@@ -203,6 +204,7 @@ class Course:
         from _families import families, levels_of
 
         self.dim, self.trials, self.plateaus = dim, args.trials, args.plateaus
+        self.workers = args.workers
         self.families = families(dim, args.levels)
         self.levels = levels_of(dim, args.levels)
         with jax.enable_x64(True):
@@ -282,12 +284,17 @@ class Course:
 
         def study(seed, noise, row, shift, rotation):
             state, optimizer = self.search(variant)
-            state, (params, results) = optimizer.optimize_scan(
-                state,
-                jax.random.key(seed),
-                self.objective(row, shift, rotation, noise),
-                -(-self.trials // optimizer.n_parallel),
-            )
+            key = jax.random.key(seed)
+            func = self.objective(row, shift, rotation, noise)
+            if self.workers > 1:
+                state, (params, results) = by_workers(
+                    optimizer, state, key, func, self.trials, self.workers
+                )
+            else:
+                n_batches = -(-self.trials // optimizer.n_parallel)
+                state, (params, results) = optimizer.optimize_scan(
+                    state, key, func, n_batches
+                )
             points = self.places(params).reshape(-1, self.dim)
             return points, results.reshape(-1), self.places(optimizer.recommend(state))
 
@@ -302,6 +309,37 @@ class Course:
         best = of_best_seen(self.gaps(U.astype(float)), seen)
         gaps = np.stack([best, self.gaps(recommended.astype(float))])
         return np.log10(np.maximum(gaps, FLOOR) / self.yardstick[:, None])
+
+
+def by_workers(optimizer, state, key, func, n_trials, n_workers):
+    """The state and the history of trials that end in random order.
+
+    Whenever one of `n_workers` has ended, the next one is asked for while the others run.
+    """
+    import dataclasses
+
+    together = dataclasses.replace(optimizer, n_parallel=n_workers)
+    first = together.get_next_params(state, key)
+
+    def end_one(carry, i):
+        state, running = carry
+        own = jax.random.fold_in(key, i + 1)
+        ended = jax.random.randint(own, (), 0, n_workers)
+        others = (ended + 1 + jnp.arange(n_workers - 1)) % n_workers
+        params = jax.tree.map(lambda leaf: leaf[ended], running)
+        result = func(own, params)
+        batch = jax.tree.map(lambda leaf: leaf[None], params)
+        state = optimizer.update_state(state, own, result[None], batch)
+        pending = jax.tree.map(lambda leaf: leaf[others], running)
+        new = optimizer.get_next_params(state, own, pending=pending)
+        running = jax.tree.map(
+            lambda leaf, one: leaf.at[ended].set(one[0]), running, new
+        )
+        return (state, running), (params, result)
+
+    steps = jnp.arange(n_trials, dtype=jnp.int32)
+    (state, _), history = jax.lax.scan(end_one, (state, first), steps)
+    return state, history
 
 
 def flattened(gaps, plateaus, xp=np):

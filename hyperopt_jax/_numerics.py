@@ -25,7 +25,7 @@ MAX_DIRECT_ROWS = 128
 # another halving would gain little more and take a tenth of a second to compile.
 MAX_SOLVED_ROWS = 64
 
-# Up to so many rows are ranked by comparing all pairs.
+# Up to so many rows all pairs are compared, to rank them and to look at all earlier ones.
 MAX_COMPARED_ROWS = 2048
 
 LOG_2PI = math.log(2 * math.pi)

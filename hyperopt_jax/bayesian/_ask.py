@@ -133,7 +133,7 @@ def _warm_up(
             inner = maximise.at_centres_of_cells(net, n_design, codec)
             net = jnp.where(count + i < n_design, inner, net)
             # Before there is anything to be far from, all are equal and the first wins.
-            net = jnp.concatenate([centre, net[1:]])
+            net = jnp.concatenate([centre, net])
             points = _feasible(codec, net, jax.random.fold_in(key, i))
             score = maximise.clearance(points, U, recorded)
         else:
@@ -189,7 +189,8 @@ def _model_based(
     n_free = optimizer.n_parallel - 1 + (0 if running is None else len(running.U))
     seen, best_row, n_unseen = _seen(slots, so_far.best_row, n_free)
     so_far = so_far._replace(best_row=best_row)
-    reach = region.reach(so_far, optimizer.n_local, optimizer.n_parallel)
+    n_at_once = optimizer.n_parallel + (0 if running is None else running.n)
+    reach = region.reach(so_far, optimizer.n_local, n_at_once)
     models, uses_local = _models(
         optimizer, codec, seen, hyper, so_far, reach, alone=n_free == 0
     )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from hyperopt_jax._numerics import MAX_COMPARED_ROWS
 from hyperopt_jax.maximise import Box
 from hyperopt_jax.spaces import Codec
 
@@ -74,10 +75,13 @@ def progress(
 def _over_earlier(values: Array, operation: Any, nothing: float) -> Array:
     """`operation` over all entries before each one; `nothing` where there is none.
 
-    A window as long as the array: one kernel, which a cumulative operation is not.
+    A window as long as the array: one kernel, which a cumulative operation is not. But
+    thousands of them would look at millions of pairs.
     """
     n = values.shape[0]
     start = jnp.asarray(nothing, values.dtype)
+    if n > MAX_COMPARED_ROWS:
+        return jnp.append(start, lax.associative_scan(operation, values)[:-1])
     return lax.reduce_window(values[:-1], start, operation, (n,), (1,), [(n, 0)])
 
 
@@ -86,13 +90,15 @@ def is_local(place: Int[Array, ""], n_local: int) -> Bool[Array, ""]:
     return place % (n_local + GLOBAL_TRIALS) < n_local
 
 
-def reach(so_far: Progress, n_local: int, n_parallel: int) -> Float[Array, ""]:
+def reach(
+    so_far: Progress, n_local: int, n_at_once: Int[Array, ""] | int
+) -> Float[Array, ""]:
     """How far from the incumbent a local trial may go, in any coordinate.
 
-    It halves with each round without an improvement. A round is a batch: its trials
-    learn nothing from each other.
+    It halves with each round without an improvement. A round is `n_at_once` trials, a
+    batch and those that still run: they learn nothing from each other.
     """
-    rounds, cycle = so_far.failures // n_parallel, n_local + GLOBAL_TRIALS
+    rounds, cycle = so_far.failures // n_at_once, n_local + GLOBAL_TRIALS
     halvings = rounds % cycle + jnp.minimum(rounds // cycle, MAX_CYCLES)
     step = so_far.step
     shrunk = GROWTH * step * SHRINK ** halvings.astype(step.dtype)

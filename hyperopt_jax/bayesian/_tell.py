@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # The hyperparameters are tuned again each time the record has grown by a fifth; every
 # update while it is small.
 REFITS_PER_DOUBLING = 4
+MAX_REFITS = 10
 
 MIN_FIT_ROWS, MAX_FIT_ROWS = 64, 512
 
@@ -48,10 +49,13 @@ def tell(
     trials, had_room = history.append(state.trials, X, results, n_new)
     hyper = state.hyper
     if optimizer.n_hparam_steps:
-        hyper = lax.cond(
-            _refit_due(state.trials.n_recorded, trials.n_recorded),
-            lambda: _tuned_hyper(optimizer, state, trials),
-            lambda: hyper,
+        # A loop where one fit at most is due too: a `vmap` runs both branches of a
+        # condition for every trial, and a loop only where a study needs it.
+        hyper = lax.fori_loop(
+            0,
+            _refits_due(state.trials.n_recorded, trials.n_recorded),
+            lambda _, hyper: _tuned(hyper, optimizer, codec, trials),
+            hyper,
         )
     status = state.status
     if codec.is_discrete.all() and len(X):
@@ -84,16 +88,19 @@ def _went_round(
     return maximise.is_taken(v[None, :], U, taken)[0]
 
 
-def _tuned_hyper(
-    optimizer: "BayesianSearch", state: BayesianSearchState, trials: history.Trials
+def _tuned(
+    hyper: Hyperparameters,
+    optimizer: "BayesianSearch",
+    codec: Codec,
+    trials: history.Trials,
 ) -> Hyperparameters:
+    """`hyper` after `n_hparam_steps` more on the record."""
     rows, in_use = _fit_rows(trials)
     ok = trials.succeeded
     t = jnp.where(ok, targets_of(trials, optimizer.maximize, optimizer.ranked).t, 0.0)
-    codec = codec_of(state.space)
     return fit(
         kernel_for(optimizer.kernel, codec),
-        state.hyper,
+        hyper,
         codec.features(in_cube(codec, trials))[rows],
         t[rows],
         ok[rows] & in_use,
@@ -130,11 +137,16 @@ def _n_fit_rows(capacity: int) -> int:
     return min(capacity, max(MIN_FIT_ROWS, min(capacity // 2, MAX_FIT_ROWS)))
 
 
-def _refit_due(before: Int[Array, ""], after: Int[Array, ""]) -> Bool[Array, ""]:
-    """Whether the record passed a mark of a scale with `REFITS_PER_DOUBLING` marks."""
+def _refits_due(before: Int[Array, ""], after: Int[Array, ""]) -> Int[Array, ""]:
+    """How many marks of a scale with `REFITS_PER_DOUBLING` marks the record passed.
+
+    No more than trials: those of a batch, or of an earlier study, tune as often together
+    as they would have one after the other, but for `MAX_REFITS`.
+    """
 
     def mark(n: Int[Array, ""]) -> Array:
         n = jnp.maximum(n, 1).astype(jnp.float32)
-        return jnp.floor(REFITS_PER_DOUBLING * jnp.log2(n) + 1e-4)
+        return jnp.floor(REFITS_PER_DOUBLING * jnp.log2(n) + 1e-4).astype(jnp.int32)
 
-    return (after >= 2) & (mark(after) > mark(before))
+    passed = jnp.minimum(mark(after) - mark(before), after - before)
+    return jnp.minimum(passed, MAX_REFITS)

@@ -11,7 +11,7 @@ import pytest
 import hyperopt_jax as hj
 from hyperopt_jax import spaces
 from hyperopt_jax.bayesian._targets import targets_of
-from hyperopt_jax.bayesian._tell import _refit_due
+from hyperopt_jax.bayesian._tell import MAX_REFITS, _refits_due
 from hyperopt_jax.errors import (
     AllFailedWarning,
     BufferFullWarning,
@@ -243,10 +243,33 @@ def test_made_up_kernels_are_searched_with_and_tuned(name):
 
 
 def test_hyperparameters_are_refitted_on_a_geometric_schedule():
-    due = [n for n in range(1, 200) if bool(_refit_due(jnp.int32(n - 1), jnp.int32(n)))]
+    due = [n for n in range(1, 200) if _refits_due(jnp.int32(n - 1), jnp.int32(n))]
     assert due[:6] == [2, 3, 4, 5, 6, 7]
     assert 4 * np.log2(200) - 6 <= len(due) <= 4 * np.log2(200)
     assert max(b / a for a, b in itertools.pairwise(due[6:])) < 1.3
+
+
+def test_a_batch_tunes_as_often_as_its_trials_would():
+    def due(before, after):
+        return int(_refits_due(jnp.int32(before), jnp.int32(after)))
+
+    one_by_one = sum(due(n - 1, n) for n in range(5, 9))
+    assert due(4, 8) == one_by_one == 4
+    assert due(100, 104) == sum(due(n - 1, n) for n in range(101, 105))
+    assert [due(0, 3), due(7, 7)] == [3, 0]
+    assert due(0, 5000) == MAX_REFITS
+
+
+def test_hyperparameters_of_a_study_told_at_once_are_those_of_the_study():
+    state, search = hj.BayesianSearch.tuned(UNIT, 64, n_parallel=1)
+    first = state
+    state, history = search.optimize_scan(
+        state, KEY, lambda key, p: jnp.sin(9 * p["x"]), 40
+    )
+    at_once = search.update_state(first, KEY, history[1], history[0])
+    # Without noise; a single fit ends above a hundredth of the variance.
+    assert float(state.log_noise) < -7.0
+    assert float(at_once.log_noise) < -7.0
 
 
 @pytest.mark.parametrize("results", [[5.0, 5.0, 5.0], [1e30, 1e30, 1e30], [0.0] * 3])
@@ -614,6 +637,35 @@ def test_tuned_polishes_less_where_some_are_discrete(space, n_local, n_warmup):
     _, search = hj.BayesianSearch.tuned(space, 60)
     assert (search.n_local, search.n_warmup) == (n_local, n_warmup)
     assert search.ranked == 0.5
+
+
+def test_the_history_of_another_search_is_told_as_it_is():
+    space = {
+        "x": hj.LinearSpace(0.0, 1.0),
+        "w": hj.VectorSpace(hj.LogSpace(1.0, 9.0), 2),
+    }
+    state, random = hj.RandomSearch.init(space, n_parallel=3)
+    state, (params, results) = random.optimize_scan(
+        state, KEY, lambda key, p: p["x"], 4
+    )
+    assert params["w"].shape == (4, 3, 2)
+    told_flat, told_stacked, told_batches = (study(space, 16) for _ in range(3))
+    flat = {"x": params["x"].reshape(-1), "w": params["w"].reshape(-1, 2)}
+    batches = [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(4)]
+    search = told_flat[1]
+    states = [
+        search.update_state(told_flat[0], KEY, results.reshape(-1), flat),
+        search.update_state(told_stacked[0], KEY, results, params),
+        search.update_state(told_batches[0], KEY, [*results], batches),
+    ]
+    assert eqx.tree_equal(*(one.trials for one in states))
+    assert int(states[0].trials.n_recorded) == 12
+    mean, _ = search.posterior(states[0], params)
+    assert mean.shape == (12,)
+    with pytest.raises(ParamsError, match=r"\(12,\), one for each of the params"):
+        search.update_state(told_flat[0], KEY, results[:2], params)
+    with pytest.raises(ParamsError, match=r"\(t, q\) in a history"):
+        search.update_state(told_flat[0], KEY, results, {**params, "x": flat["x"]})
 
 
 def test_told_pending_and_asked_about_as_lists_of_configurations():

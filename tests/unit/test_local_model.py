@@ -253,6 +253,15 @@ class TestRegion:
         assert not region.progress(U, loss, jnp.int32(3)).on_plateau
         assert region.progress(U, loss.at[3].set(-1.0), jnp.int32(4)).on_plateau
 
+    def test_progress_of_thousands_is_that_of_a_few(self, monkeypatch):
+        rng = np.random.default_rng(0)
+        U = jnp.asarray(rng.integers(0, 4, (40, 2)) / np.float32(4))
+        loss = jnp.asarray(np.where(rng.random(40) < 0.2, np.inf, rng.random(40)))
+        few = region.progress(U, loss, jnp.int32(40))
+        monkeypatch.setattr(region, "MAX_COMPARED_ROWS", 8)
+        thousands = region.progress(U, loss, jnp.int32(40))
+        assert [*map(float, few)] == [*map(float, thousands)]
+
     def test_progress_needs_no_table_of_pairs(self):
         n = 4096
         args = jnp.zeros((n, 2)), jnp.zeros(n), jnp.int32(n)
@@ -333,20 +342,35 @@ def test_polishing_pays_beside_whole_numbers_and_choices(double):
     assert median_gap() < 0.1 * median_gap(n_local=0)
 
 
+def test_trials_that_still_run_do_not_count_as_rounds():
+    # Eight workers make rounds of eight trials, as a batch of eight does.
+    space = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)}
+    X = jnp.asarray([[0.1, 0.8], [0.5, 0.5], [0.7, 0.2], [0.3, 0.4], [0.35, 0.5]])
+    results = -jnp.sum((X - 0.4) ** 2, axis=1)
+    state, search = hj.BayesianSearch.tuned(space, 20, n_parallel=1, n_local=20)
+    state = search.update_state(state, KEY, results, X)
+    # Far from the best trial, so that beliefs about them change nothing near it.
+    running = 0.9 + 0.1 * jax.random.uniform(KEY, (7, 2))
+    moves = []
+    for pending in (None, running):
+        params = search.get_next_params(state, KEY, pending=pending)
+        moves.append(max(abs(params["x"][0] - 0.35), abs(params["y"][0] - 0.5)))
+    assert float(moves[0]) > 0.02
+    assert float(moves[1]) > 0.5 * float(moves[0])
+
+
 def test_noise_switches_it_off():
     # Results that are noise alone: no slope is to be trusted, so the choice of n_local
     # makes no difference once the noise has been learnt.
     space = {"x": hj.LinearSpace(0.0, 1.0), "y": hj.LinearSpace(0.0, 1.0)}
-    X = jax.random.uniform(KEY, (40, 2))
-    results = jax.random.normal(KEY, (40,))
+    X = jax.random.uniform(KEY, (100, 2))
+    results = jax.random.normal(KEY, (100,))
     proposals = []
     for n_local in (0, 3):
         state, search = hj.BayesianSearch.tuned(
-            space, 50, n_parallel=1, n_local=n_local
+            space, 110, n_parallel=1, n_local=n_local
         )
-        for _ in range(2):
-            state = search.update_state(state, KEY, results[:20], X[:20])
-            results, X = jnp.roll(results, 20), jnp.roll(X, 20, axis=0)
+        state = search.update_state(state, KEY, results, X)
         assert float(state.log_noise) > jnp.log(region.MAX_NOISE_VARIANCE)
         proposals.append(search.get_next_params(state, KEY))
     np.testing.assert_allclose(proposals[0]["x"], proposals[1]["x"], atol=1e-4)
