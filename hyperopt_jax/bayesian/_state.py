@@ -9,7 +9,7 @@ from hyperopt_jax import history
 from hyperopt_jax._numerics import rounding_of
 from hyperopt_jax.base import OptimizerState
 from hyperopt_jax.gp import Hyperparameters
-from hyperopt_jax.kernels import BaseKernel, TiedKernel
+from hyperopt_jax.kernels import BaseKernel, TiedKernel, with_periods_of_columns
 from hyperopt_jax.spaces import Codec
 
 # Trials run on buffers of 128, 512, 2048, ... rows, so that a trial costs what the
@@ -76,10 +76,11 @@ def points_in_cube(codec: Codec, X: Float[Array, "n c"]) -> Float[Array, "n d"]:
 
 
 def kernel_for(kernel: BaseKernel, codec: Codec) -> BaseKernel:
-    """`kernel` on the features of a space, one length scale a group of them."""
+    """`kernel` on the features of a space, one length scale and period a group of them."""
     groups = codec.feature_groups.tolist()
     if groups == list(range(len(groups))):
         return kernel
+    kernel = with_periods_of_columns(kernel, groups)
     return TiedKernel(kernel.length_scale, kernel, tuple(groups))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hyperopt_jax._checks import check_instance, check_number
+from hyperopt_jax._numerics import as_floats
 from hyperopt_jax.errors import SettingError
 from hyperopt_jax.kernels._base import Angles, BaseKernel
 
@@ -87,7 +88,7 @@ class _Pair(BaseKernel):
 
     def _parts(self, x: Any, y: Any, length_scale: Any) -> tuple[Array, Array]:
         """The kernel matrices of both parts."""
-        x, y = jnp.asarray(x), jnp.asarray(y)
+        x, y = as_floats(x), as_floats(y)
         one, two = self._scales(length_scale, x.dtype)
         return self.first(x, y, one), self.second(x, y, two)
 

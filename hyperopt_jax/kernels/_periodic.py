@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hyperopt_jax._checks import check_number
@@ -23,7 +26,8 @@ class Periodic(BaseKernel):
             half a period apart correlate by exp(-2 / length_scale^2); where a search tunes
             it, the value that it starts from.
         period: number > 0, or one a column, in units of the unit cube: 1 is the whole
-            range of a parameter. Not tuned.
+            range of a parameter. Not tuned. In a search one a parameter, as length scales
+            are, where a choice has several columns.
 
     Raises:
         SettingError: `length_scale` or `period` not a positive number.
@@ -72,6 +76,28 @@ class Periodic(BaseKernel):
         period = jnp.broadcast_to(jnp.asarray(self.period, x.dtype), (1, x.shape[1]))
         turns = 2 * jnp.pi * x / period
         return jnp.concatenate([jnp.cos(turns), jnp.sin(turns)], axis=1)
+
+
+def periodic_parts(kernel: BaseKernel) -> list[Periodic]:
+    """The periodic kernels that `kernel` is made of."""
+    parts = jax.tree.leaves(kernel, is_leaf=_is_periodic)
+    return [part for part in parts if _is_periodic(part)]
+
+
+def with_periods_of_columns(kernel: BaseKernel, groups: list[int]) -> BaseKernel:
+    """`kernel` with a period a column, where it has one for each group of columns."""
+
+    def spread(part: Any) -> Any:
+        if not _is_periodic(part) or not np.ndim(part.period):
+            return part
+        periods = jnp.asarray(part.period)[np.asarray(groups)]
+        return eqx.tree_at(lambda kernel: kernel.period, part, periods)
+
+    return jax.tree.map(spread, kernel, is_leaf=_is_periodic)
+
+
+def _is_periodic(part: Any) -> bool:
+    return isinstance(part, Periodic)
 
 
 def _both(scale: Array, n_columns: int) -> Float[Array, " 2d"]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hyperopt_jax as hj
-from hyperopt_jax.errors import ParamsError, SettingError
+from hyperopt_jax.errors import OutsideBoundsWarning, ParamsError, SettingError
 from hyperopt_jax.problems import Branin
 
 KEY = jax.random.key(0)
@@ -211,6 +211,19 @@ class TestPending:
         state = search.update_state(state, KEY, jnp.zeros(1), told)
         new = search.get_next_params(state, KEY, pending={"a": jnp.asarray([2])})
         assert int(new["a"][0]) == 3
+
+    def test_values_from_outside_are_warned_of(self):
+        state, search, _, _ = studied(n=3)
+        far = {"x": jnp.asarray([7.0]), "y": jnp.asarray([0.5])}
+        for ask in (
+            lambda: search.get_next_params(state, KEY, pending=far),
+            lambda: search.posterior(state, far),
+            lambda: search.sample_posterior(state, KEY, far),
+        ):
+            with pytest.warns(
+                OutsideBoundsWarning, match="1 of x.* takes each for the"
+            ):
+                ask()
 
     def test_of_another_space(self):
         state, search, _, _ = studied(n=3)

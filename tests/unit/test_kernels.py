@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+import hyperopt_jax as hj
 from hyperopt_jax import (
     RBF,
     BaseKernel,
@@ -24,8 +25,10 @@ from hyperopt_jax import (
     Scaled,
     Sum,
 )
+from hyperopt_jax.bayesian._state import kernel_for
 from hyperopt_jax.errors import SettingError
 from hyperopt_jax.kernels import TiedKernel
+from hyperopt_jax.spaces import codec_of
 from tests import zoo
 
 INF = math.inf
@@ -355,6 +358,30 @@ class TestAlgebra:
             for i, p in enumerate((0.5, 2.0))
         ]
         assert np.allclose(both, parts[0] * parts[1], rtol=1e-5)
+
+    def test_points_may_be_whole_numbers(self):
+        X = jnp.arange(3)[:, None]
+        for kernel in (RBF(1.5) + RBF(0.5), RBF(0.5) * RBF(1.5), 2.0 * (RBF() + RBF())):
+            floats = X.astype(float)
+            assert np.array_equal(call(kernel, X, X), call(kernel, floats, floats))
+
+    def test_a_period_for_each_parameter_of_a_mixed_space(self):
+        space = {
+            "a": hj.LinearSpace(0.0, 1.0),
+            "c": hj.ChoiceSpace(["x", "y", "z"]),
+            "q": hj.QLinearSpace(0, 23),
+        }
+        codec = codec_of(space)
+        inner = Periodic(1.0, period=[0.5, 1.0, 2.0])
+        tied = kernel_for(2.0 * inner, codec)
+        F = codec.features(
+            jax.random.uniform(jax.random.key(0), (5, codec.n_coordinates))
+        )
+        columns = Periodic(1.0, period=as_float([0.5, 1.0, 1.0, 1.0, 2.0]))
+        assert F.shape == (5, 5)
+        np.testing.assert_allclose(call(tied, F, F), 2 * call(columns, F, F), rtol=1e-6)
+        with pytest.raises(SettingError, match=r"one period .* or 3 for this space"):
+            hj.BayesianSearch.tuned(space, 9, kernel=RBF() * Periodic(1.0, [1.0, 2.0]))
 
     @pytest.mark.parametrize(
         ("make", "message"),
