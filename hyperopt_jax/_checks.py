@@ -6,7 +6,7 @@ A traced value passes: its check has run, or will run, where the value is concre
 import functools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -114,6 +114,7 @@ def int_setting(name: str, default: int | None, low: int) -> Any:
     """
 
     def convert(value: Any) -> int | None:
+        _refuse_a_space(name, value)
         return None if default is value is None else check_int(name, value, low)
 
     return eqx.field(static=True, default=default, converter=convert)
@@ -121,17 +122,31 @@ def int_setting(name: str, default: int | None, low: int) -> Any:
 
 def bool_setting(name: str, default: bool) -> Any:
     """A field for True or False."""
-    return eqx.field(
-        static=True, default=default, converter=lambda value: check_bool(name, value)
-    )
+
+    def convert(value: Any) -> bool:
+        _refuse_a_space(name, value)
+        return check_bool(name, value)
+
+    return eqx.field(static=True, default=default, converter=convert)
 
 
 def float_setting(name: str, default: float, low: float, **limits: Any) -> Any:
     """A field for a number that `check_scalar` accepts."""
-    return eqx.field(
-        default=default,
-        converter=lambda value: check_scalar(name, value, low, **limits),
-    )
+
+    def convert(value: Any) -> Any:
+        _refuse_a_space(name, value)
+        return check_scalar(name, value, low, **limits)
+
+    return eqx.field(default=default, converter=convert)
+
+
+def _refuse_a_space(name: str, value: Any) -> None:
+    """Raises `SettingError` where a space, such as a dict of them, is no setting."""
+    if isinstance(value, Mapping | eqx.Module):
+        raise SettingError(
+            f"expected a number for the setting {name}, got {value!r}; a search of a space "
+            f"begins with init(space), or BayesianSearch.tuned(space)"
+        )
 
 
 def check_key(key: Any) -> None:

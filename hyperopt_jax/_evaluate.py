@@ -181,6 +181,8 @@ def as_results(outputs: Any, q: int) -> Float[Any, " q"]:
 
     Raises `ObjectiveError` where they are not that.
     """
+    if isinstance(outputs, Iterator):  # such as `map` of a pool of workers
+        outputs = list(outputs)
     try:
         array = outputs if isinstance(outputs, jax.Array) else np.asarray(outputs)
     except ValueError:  # a ragged list
@@ -190,7 +192,11 @@ def as_results(outputs: Any, q: int) -> Float[Any, " q"]:
         raise ObjectiveError(
             f"expected the evaluator to return results of shape ({q},), got {got}"
         )
-    _check_real(array.dtype)
+    if not _is_real(array.dtype):
+        raise ObjectiveError(
+            f"expected the evaluator to return {q} numbers, nan for a failed trial, got "
+            f"{outputs!r}"
+        )
     # NumPy's stay NumPy's: a NaN that is put on the device is an error under
     # jax_debug_nans.
     with np.errstate(over="ignore"):  # infinity, and so a failed trial
@@ -362,8 +368,12 @@ def _as_number(output: Any) -> float:
     return float(array.reshape(()))
 
 
+def _is_real(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+
+
 def _check_real(dtype: Any) -> None:
-    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+    if not _is_real(dtype):
         raise ObjectiveError(
             f"expected the objective to return one float scalar, got dtype {dtype}; "
             f"convert it to a float"

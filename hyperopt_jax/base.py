@@ -433,7 +433,8 @@ def make(optimizer: type[Optimizer], settings: Mapping[str, Any]) -> Any:
 def check_results(results: Any, n_rows: int) -> Float[Any, " q"]:
     """`results` as (q,) floats, one a row of params, NumPy's unless they were JAX's.
 
-    Raises `ParamsError` where they are not that.
+    Those of a history are put one after the other. Raises `ParamsError` where they are
+    not that.
     """
     try:
         if not is_concrete(results):
@@ -447,7 +448,7 @@ def check_results(results: Any, n_rows: int) -> Float[Any, " q"]:
             raise TypeError("None is no number; a failed trial has nan")
         with np.errstate(over="ignore"):  # infinity, and so a failed trial
             array = array.astype(jnp.result_type(float))
-        array = array if array.ndim else array.reshape(1)
+        array = array.reshape(-1) if array.ndim in (0, 2) else array
     except (OverflowError, TypeError, ValueError) as error:
         raise ParamsError(
             f"expected numbers for results, nan for a failed trial, got {results!r}"

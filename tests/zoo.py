@@ -80,6 +80,7 @@ SPACES = {
     "ordinal": lambda: hj.OrdinalSpace(["small", "large"]),
     "boolean": lambda: hj.BooleanSpace(),
     "fixed": lambda: hj.FixedSpace(2.5),
+    "fixed-array": lambda: hj.FixedSpace([1.0, 2.0]),
     "fixed-object": lambda: hj.FixedSpace("adam"),
     "vector": lambda: hj.VectorSpace(hj.LogSpace(1e-4, 1.0), (2, 2)),
     "vector-choice": lambda: hj.VectorSpace(hj.ChoiceSpace(["a", "b", "c"]), 2),

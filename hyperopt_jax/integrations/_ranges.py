@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from hyperopt_jax._checks import as_numbers
 from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces import (
     BooleanSpace,
@@ -32,7 +33,8 @@ def from_ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:
     |---|---|
     | `(low, high)` | a float; whole numbers where both ends are ints |
     | `(low, high, "log")` | the same, log-uniform |
-    | `[a, b, c]` | a choice between any objects; `[False, True]` is a switch |
+    | `[1, 2, 4]`, a `range`, an array | one of these numbers (`DiscreteSpace`) |
+    | `["a", None, f]` | a choice between any objects; `[False, True]` is a switch |
     | a space | itself |
     | anything else | a constant |
 
@@ -60,13 +62,27 @@ def _read(name: str, value: Any) -> Any:
             f"expected a list for the choices of {name!r}, got {value!r}; a set has no "
             f"order, which the indices of a choice need"
         )
-    if isinstance(value, list):
-        is_switch = len(value) == 2 and value[0] is False and value[1] is True
+    if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1:
+        value = list(np.asarray(value))
+    if isinstance(value, (list, range)):
         with in_parameter(name):
-            return BooleanSpace() if is_switch else ChoiceSpace(value)
+            return _listed(list(value))
     if isinstance(value, tuple):
         return number_space(name, *_range(name, value))
     return FixedSpace(value)
+
+
+def _listed(values: list[Any]) -> Space:
+    if len(values) == 2 and values[0] is False and values[1] is True:
+        return BooleanSpace()
+    if values and all(map(_is_number, values)):
+        return DiscreteSpace(values)
+    return ChoiceSpace(values)
+
+
+def _is_number(value: Any) -> bool:
+    is_truth = isinstance(value, (bool, np.bool_))
+    return not is_truth and np.ndim(value) == 0 and as_numbers(value) is not None
 
 
 def _range(name: str, value: tuple) -> tuple[Any, Any, bool]:
@@ -116,8 +132,9 @@ def check_dict(space: Any, purpose: str) -> None:
 def to_ranges(space: Mapping[str, Any]) -> dict[str, Any]:
     """The dict that `from_ranges` reads, from a space of its kinds.
 
-    The order of choices is lost, and so is that of listed numbers, as such a dict does
-    not hold it: both come back as choices. Where it matters, put the space itself there.
+    Ordered choices come back without their order, which such a dict does not hold, and
+    choices between numbers as listed numbers. Where that matters, put the space itself
+    there.
 
     Raises:
         SpaceError: a kind that has no such form.

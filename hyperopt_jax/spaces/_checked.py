@@ -105,7 +105,8 @@ def check_leaves(space: PyTree) -> None:
             where = jax.tree_util.keystr(path) or "the root"
             raise SpaceError(
                 f"expected a Space at {where} of the search space, got {node!r}; write "
-                f"FixedSpace(...) for a constant, or close over it in the objective"
+                f"LinearSpace(low, high) for a range, FixedSpace(...) for a constant, and "
+                f"register a class of yours with jax.tree_util.register_dataclass"
             )
 
 

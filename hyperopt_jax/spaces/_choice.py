@@ -121,6 +121,8 @@ class OrdinalSpace(Space):
     ) -> Any:
         """`branches[index](*operands)`, for a traced index (`jax.lax.switch`).
 
+        Where the choices are functions themselves, the branches are `space.choices`.
+
         Raises:
             ParamsError: not one branch for each choice.
 
@@ -129,7 +131,8 @@ class OrdinalSpace(Space):
         act.switch(jnp.int32(1), [jax.nn.relu, jnp.tanh], 0.5)
         ```
         """
-        if not isinstance(branches, Sequence) or len(branches) != self.m:
+        listed = isinstance(branches, (Sequence, Objects))
+        if not listed or len(branches) != self.m:
             raise ParamsError(
                 f"expected a list of {self.m} branches, one for each choice in their order, "
                 f"got {branches!r}"

@@ -96,7 +96,7 @@ def _as_values(values: Any) -> Shaped[Array, " m"]:
     if numbers is None or any(isinstance(v, (bool, np.bool_)) for v in values):
         raise SpaceError(
             f"expected a flat list of numbers for DiscreteSpace.values, got {values!r}; "
-            f"write 0 and 1 for a switch"
+            f"a ChoiceSpace takes any objects, and a BooleanSpace is a switch"
         )
     if numbers.ndim != 1 or numbers.size == 0:
         raise SpaceError(

@@ -69,8 +69,9 @@ def holds(rule: Rule, X: Float[Array, "n k"]) -> Bool[Array, " n"]:
     ) as error:
         raise SpaceError(
             f"expected a predicate that JAX can trace, got "
-            f"{getattr(predicate, '__name__', predicate)!r}, which branches on a value; "
-            f"write & and | for `and` and `or`, and jnp.where for `if`"
+            f"{getattr(predicate, '__name__', predicate)!r}, which needs a concrete "
+            f"number; write & and | for `and` and `or`, jnp.where for `if`, and "
+            f"jax.numpy for numpy, math and float()"
         ) from error
 
 

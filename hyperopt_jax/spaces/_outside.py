@@ -77,7 +77,7 @@ def _limits(space: PyTree) -> _Limits:
         for own, (_, a, b) in zip(fields, columns, strict=True)
         if "values" in own
     ]
-    ruled = [c for c in columns if entry_of(c[0]).shape]
+    ruled = [c for c in columns if entry_of(c[0]).shape and c[1] < c[2]]
     return _Limits(low, high, first, np.repeat(whole, widths), listed, ruled)
 
 

@@ -267,13 +267,14 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     arrays = [xp.asarray(values) for _, values in searched]
     shapes = [shape for shape, _ in searched]
     leading = {_leading(a.shape, s) for a, s in zip(arrays, shapes, strict=True)}
-    if len(leading) != 1 or None in leading:
+    axes = leading.pop()
+    if leading or axes is None:
         seen = sorted({xp.atleast_1d(a).shape for a in arrays})
         raise ParamsError(
-            f"expected every leaf of params to have the same shape (q,), followed by "
-            f"that of its values, got {', '.join(map(str, seen))}"
+            f"expected every leaf of params to have the same shape (q,), or (t, q) in a "
+            f"history, followed by that of its values, got {', '.join(map(str, seen))}"
         )
-    q: Any = leading.pop()
+    q: Any = math.prod(axes)
     widths = tuple(map(math.prod, shapes))
     groups = _alike({i: array.dtype for i, array in enumerate(arrays)})
     parts = []
@@ -324,12 +325,17 @@ def _is_column(values: Any) -> bool:
     return jax.tree_util.all_leaves([values])
 
 
-def _leading(shape: tuple[int, ...], of_value: tuple[int, ...]) -> int | None:
-    """How many values an array holds; None where it is no batch of such values."""
+def _leading(
+    shape: tuple[int, ...], of_value: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """The axes before those of a value: none, those of a batch or of a history.
+
+    None where it is nothing of that.
+    """
     n = len(shape) - len(of_value)
-    if n not in (0, 1) or shape[n:] != of_value:
+    if n not in (0, 1, 2) or shape[n:] != of_value:
         return None
-    return shape[0] if n else 1
+    return shape[:n] or (1,)
 
 
 def _is_numeric(column: Any) -> bool:

@@ -534,7 +534,8 @@ class TestRavel:
         ("a", "b", "shown"),
         [
             (jnp.zeros(2), jnp.zeros(3), r"\(2,\), \(3,\)"),
-            (jnp.zeros((2, 2)), jnp.zeros((2, 2)), r"\(2, 2\)"),
+            (jnp.zeros((2, 2)), jnp.zeros(4), r"\(2, 2\), \(4,\)"),
+            (jnp.zeros((2, 2, 2)), jnp.zeros((2, 2, 2)), r"\(2, 2, 2\)"),
         ],
         ids=str,
     )

@@ -174,9 +174,10 @@ class TestVectorised:
 @pytest.mark.parametrize(
     ("results", "shown"),
     [
-        (np.asarray([1 + 2j]), "complex128"),
-        (jnp.asarray([True]), "bool"),
-        (np.asarray(["good"]), "U4"),
+        (np.asarray([1 + 2j]), r"got array\(\[1.\+2.j\]\)"),
+        (jnp.asarray([True]), "numbers, .* got .*True"),
+        (np.asarray(["good"]), "evaluator .* 1 numbers, nan for .*good"),
+        ([None], r"nan for a failed trial, got \[None\]"),
         ([[1.0], [1.0, 2.0]], r"got \[\[1.0\], \[1.0, 2.0\]\]"),
         (None, "got None"),
         (jnp.zeros(2), r"\(1,\), got \(2,\)"),
@@ -186,6 +187,14 @@ def test_what_an_evaluator_may_not_return(results, shown):
     state, search = RandomSearch.init({"x": LinearSpace(0.0, 1.0)})
     with pytest.raises(ObjectiveError, match=shown):
         search.optimize(state, KEYS[0], total, 1, evaluate=lambda *_: results)
+
+
+def test_an_evaluator_may_return_an_iterator():
+    state, search = RandomSearch.init({"x": LinearSpace(0.0, 1.0)}, n_parallel=2)
+    _, (_, results) = search.optimize(
+        state, KEYS[0], total, 1, evaluate=lambda *_: map(float, [1, 2])
+    )
+    assert results[0].tolist() == [1.0, 2.0]
 
 
 def fails_in_the_middle(key, params):

@@ -89,6 +89,22 @@ class TestRanges:
         with pytest.raises(SpaceError, match=r"in 'x': .* at least one choice"):
             from_hps([ChoiceHP("x", [])])
 
+    @pytest.mark.parametrize(
+        "written",
+        [[1, 2, 4], range(1, 5), np.array([1, 2, 4]), jnp.array([0.5, 2.0]), [0.5, 2]],
+        ids=str,
+    )
+    def test_listed_numbers_are_numbers(self, written):
+        space = from_ranges({"x": written})
+        assert isinstance(space["x"], DiscreteSpace)
+        assert space["x"].values.tolist() == [*map(float, written)]
+        assert from_ranges(to_ranges(space)) == space
+
+    def test_other_lists_are_choices(self):
+        for written in ([1, "a"], [True, 1], [True, False], [[1, 2], [3]], [None, 1.0]):
+            assert from_ranges({"x": written})["x"] == ChoiceSpace(written)
+        assert from_ranges({"x": np.ones((2, 2))})["x"] == FixedSpace(np.ones((2, 2)))
+
     def test_a_space_of_any_kind_stays_itself(self):
         model = ConditionalSpace({"a": {"C": LogSpace(1e-2, 1e2)}, "b": {}})
         space = from_ranges({"m": model, "x": (0.0, 1.0), "n": QLinearSpace(1, 3)})

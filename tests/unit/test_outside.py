@@ -85,6 +85,11 @@ def test_orders_subsets_and_weights_are_looked_at_whole():
     assert outside(space, np.float32([good])[:0]) == {}
 
 
+def test_a_constant_array_has_no_values_to_look_at():
+    space = {"w": hj.FixedSpace(np.ones(3)), "x": hj.LinearSpace(0.0, 1.0)}
+    assert outside(space, np.float32([[0.5], [2.0]])) == {"x": 1}
+
+
 def test_what_is_not_active_may_be_anything():
     space = hj.ConditionalSpace({"a": hj.LinearSpace(0.0, 1.0), "b": {}})
     for choice, counts in ((0, {"a": 1}), (1, {})):

@@ -312,6 +312,8 @@ class TestChoices:
         space = ChoiceSpace(["sin", "cos"])
         branch = jax.jit(lambda i, x: space.switch(i, [jnp.sin, jnp.cos], x))
         assert float(branch(1, 0.0)) == 1.0
+        functions = ChoiceSpace([jnp.sin, jnp.cos])
+        assert float(functions.switch(1, functions.choices, 0.0)) == 1.0
         with pytest.raises(ParamsError, match="2 branches"):
             space.switch(0, [jnp.sin], 0.0)
         with pytest.raises(ParamsError, match=r"functions .* got \[1, 2\]"):

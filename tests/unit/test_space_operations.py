@@ -158,7 +158,7 @@ def test_bad_arguments():
         spaces.sample({"a": LinearSpace(0, 1)}, KEY, -1)
     with pytest.raises(ParamsError, match="a table of numbers to decode, got 'a'"):
         spaces.decode({"a": LinearSpace(0, 1)}, "a")
-    with pytest.raises(SpaceError, match="got 3; write FixedSpace"):
+    with pytest.raises(SpaceError, match=r"got 3; write .* FixedSpace"):
         spaces.size({"x": 3})
     with pytest.raises(SpaceError, match="belong together"):
         spaces.split({"a": ConditionalSpace({"b": {}})})

@@ -498,7 +498,7 @@ class TestConstraints:
             (lambda s: ConstrainedSpace(s, A="x", b=[1.0]), "numbers"),
             (
                 lambda s: check_space(ConstrainedSpace(s, lambda p: bool(p["x"] > 0))),
-                "branches on a value",
+                "needs a concrete number",
             ),
             (
                 lambda s: check_space(ConstrainedSpace(s, lambda p: p["x"] != "relu")),
