@@ -23,9 +23,6 @@ from hyperopt_jax.spaces import codec_of
 if TYPE_CHECKING:
     from hyperopt_jax.bayesian._search import BayesianSearch
 
-# Of tenfold steps from the rounding of one number up, for the covariance of a draw.
-MAX_TRIES = 8
-
 
 def surrogate(
     optimizer: "BayesianSearch", state: BayesianSearchState
@@ -70,11 +67,10 @@ def draws(
     mean, covariance = posterior.mean_and_covariance(_features(state, X))
     m = mean.shape[0]
     # In units of the prior variance, from which the covariance is what a difference left:
-    # near the trials, rounding may leave less than nothing. As little as will do is added,
-    # since it is noise that each point has for itself.
+    # near the trials, rounding may leave less than nothing.
     unit = jnp.exp(posterior.hyper.log_amplitude) * posterior.kernel.variance
-    rounding = jnp.asarray(float(jnp.finfo(mean.dtype).eps), mean.dtype)
-    L = cholesky(covariance / unit, rounding, MAX_TRIES) * jnp.sqrt(unit)
+    rounding = jnp.asarray(m * float(jnp.finfo(mean.dtype).eps), mean.dtype)
+    L = cholesky(covariance / unit, rounding) * jnp.sqrt(unit)
     normal = jax.random.normal(key, (n_samples, m), mean.dtype)
     return _result(optimizer, targets, mean[None, :] + matmul(normal, L.T))
 

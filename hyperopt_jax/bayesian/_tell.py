@@ -24,8 +24,8 @@ from hyperopt_jax.spaces import Codec, codec_of
 if TYPE_CHECKING:
     from hyperopt_jax.bayesian._search import BayesianSearch
 
-# The hyperparameters are tuned again each time the record has grown by a fifth; every
-# update while it is small.
+# The hyperparameters are tuned again each time the record has grown by a fifth, every
+# update while it is small; and so many times at most where it has grown by more at once.
 REFITS_PER_DOUBLING = 4
 MAX_REFITS = 10
 

@@ -267,8 +267,8 @@ def _columns_to_table(flat: Layout, params: PyTree) -> Float[Array, "q d"]:
     arrays = [xp.asarray(values) for _, values in searched]
     shapes = [shape for shape, _ in searched]
     leading = {_leading(a.shape, s) for a, s in zip(arrays, shapes, strict=True)}
-    axes = leading.pop()
-    if leading or axes is None:
+    axes = leading.pop() if len(leading) == 1 else None
+    if axes is None:
         seen = sorted({xp.atleast_1d(a).shape for a in arrays})
         raise ParamsError(
             f"expected every leaf of params to have the same shape (q,), or (t, q) in a "
