@@ -23,7 +23,7 @@ NOISE_BOUNDS = (math.log(1e-8), math.log(2.0))
 # lengthen with the square root of the dimension, so that a typical distance between two
 # points stays a typical number of length scales (Hvarfner et al., arXiv 2402.02229). The
 # deviation there is sqrt(3), with which lengths may collapse to a hundredth of the cube
-# where results are noisy or mere ranks: benchmarks/README.md.
+# where results are noisy or mere ranks: benchmarks/findings.md.
 LENGTH_SCALE_MEAN, LENGTH_SCALE_STD = math.sqrt(2) - 3, 1.0
 AMPLITUDE_MEAN, AMPLITUDE_STD = 0.0, 3.0
 NOISE_MEAN, NOISE_STD = -5.0, 4.0
