@@ -49,8 +49,8 @@ def tell(
     trials, had_room = history.append(state.trials, X, results, n_new)
     hyper = state.hyper
     if optimizer.n_hparam_steps:
-        # A loop where one fit at most is due too: a `vmap` runs both branches of a
-        # condition for every trial, and a loop only where a study needs it.
+        # A loop where one fit at most is due too: of stacked states a `vmap` runs both
+        # branches of a condition every time, and a loop only where a study needs it.
         hyper = lax.fori_loop(
             0,
             _refits_due(state.trials.n_recorded, trials.n_recorded),
