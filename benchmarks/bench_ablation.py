@@ -4,10 +4,12 @@ python benchmarks/bench_ablation.py --quick
 python benchmarks/bench_ablation.py --dims 2 5 10 20 --seeds 20
 python benchmarks/bench_ablation.py --variants n_local kernel --noise 0.1
 python benchmarks/bench_ablation.py --variants n_local --plateaus 4
+python benchmarks/bench_ablation.py --variants n_local --workers 8
 python benchmarks/bench_ablation.py --variants n_local --levels 2 5 20 100 0
 """
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -316,8 +318,6 @@ def by_workers(optimizer, state, key, func, n_trials, n_workers):
 
     Whenever one of `n_workers` has ended, the next one is asked for while the others run.
     """
-    import dataclasses
-
     together = dataclasses.replace(optimizer, n_parallel=n_workers)
     first = together.get_next_params(state, key)
 

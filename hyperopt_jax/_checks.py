@@ -144,7 +144,7 @@ def _refuse_a_space(name: str, value: Any) -> None:
     """Raises `SettingError` where a space, such as a dict of them, is no setting."""
     if isinstance(value, Mapping | eqx.Module):
         raise SettingError(
-            f"expected a number for the setting {name}, got {value!r}; a search of a space "
+            f"expected no space for the setting {name}, got {value!r}; a search of a space "
             f"begins with init(space), or BayesianSearch.tuned(space)"
         )
 

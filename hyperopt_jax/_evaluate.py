@@ -194,7 +194,7 @@ def as_results(outputs: Any, q: int) -> Float[Any, " q"]:
         )
     if not _is_real(array.dtype):
         raise ObjectiveError(
-            f"expected the evaluator to return {q} numbers, nan for a failed trial, got "
+            f"expected the evaluator to return {q} number(s), nan for a failed trial, got "
             f"{outputs!r}"
         )
     # NumPy's stay NumPy's: a NaN that is put on the device is an error under

@@ -7,7 +7,7 @@ some training loops take up to half as long again.
 
 And it makes two kernels of every sum, maximum or count over more than 32 numbers, of which a
 search has some fifty: a fifth of its compile time. That is for the digits and the speed of
-sums over millions. Those of a search are over hundreds.
+sums over millions. Those of a search are over hundreds, seldom thousands.
 """
 
 import functools

@@ -65,6 +65,9 @@ LOG_NOISE_START = -5.0
 # polishes is then taken from the search for the best of them.
 MAX_LOCAL, MIXED_LOCAL = 20, 2
 
+# What becomes of values from outside the space.
+TAKEN_FOR_NEAREST = "the model takes each for the nearest one of the space"
+
 
 class BayesianSearch(Optimizer):
     """Bayesian optimisation with a Gaussian process, compiled as one program.
@@ -77,7 +80,8 @@ class BayesianSearch(Optimizer):
     over the unit cube (log spaces in their logarithm, discrete parameters at the values
     that will be evaluated). Each update tunes length scales, signal variance and noise by
     Adam on the log posterior, every time while the record is small and then each time it
-    has grown by a fifth. A batch is filled one by one, each proposal standing in with a
+    has grown by a fifth; after a batch or a history as often as its trials would one by one,
+    ten times at most. A batch is filled one by one, each proposal standing in with a
     hallucinated result for the next. Failed trials count as the worst result seen where
     the next proposal is made, and nowhere else. Beyond 1024 trials the surrogate sees
     that many of them: the best quarter, as many nearest to the best one, and an even
@@ -313,9 +317,9 @@ class BayesianSearch(Optimizer):
         nearest one inside.
 
         Args:
-            results: (q,) numbers.
-            params: the pytree that was proposed, a list of configurations, or a raw
-                (q, n_columns) table. Of a space that is a list itself, a list of arrays
+            results: (q,) numbers, or the (t, q) of a history.
+            params: the pytree that was proposed, a history of such, a list of
+                configurations, or a raw (q, n_columns) table. Of a space that is a list itself, a list of arrays
                 is the pytree.
 
         Raises:
@@ -514,9 +518,6 @@ def _n_local(d: int, discrete: bool, conditional: bool) -> int:
 def _gathered(state: BayesianSearchState) -> BayesianSearchState:
     """`state` as programs take it, with the codec of its space in the space's place."""
     return state.in_space(codec_of(state.space))
-
-
-TAKEN_FOR_NEAREST = "the model takes each for the nearest one of the space"
 
 
 def _warn_of_values_outside(

@@ -12,7 +12,13 @@ from hyperopt_jax.errors import SpaceError
 from hyperopt_jax.spaces import _compiled, _feasible
 from hyperopt_jax.spaces._base import Space
 from hyperopt_jax.spaces._codec import codec_of
-from hyperopt_jax.spaces._layout import is_node, is_searched, layout, on_the_host
+from hyperopt_jax.spaces._layout import (
+    is_node,
+    is_searched,
+    layout,
+    no_space_at,
+    on_the_host,
+)
 from hyperopt_jax.spaces._vector import entry_of
 
 
@@ -103,11 +109,7 @@ def check_leaves(space: PyTree) -> None:
     for path, node in nodes:
         if not is_node(node):
             where = jax.tree_util.keystr(path) or "the root"
-            raise SpaceError(
-                f"expected a Space at {where} of the search space, got {node!r}; write "
-                f"LinearSpace(low, high) for a range, FixedSpace(...) for a constant, and "
-                f"register a class of yours with jax.tree_util.register_dataclass"
-            )
+            raise no_space_at(where, node)
 
 
 def _is_feasible(space: PyTree) -> bool:

@@ -98,11 +98,7 @@ class Walk:
         )
         if any(not keys for keys, _ in children):
             where = "/".join(path) or "the root"
-            raise SpaceError(
-                f"expected a Space at {where} of the search space, got {node!r}; write "
-                f"LinearSpace(low, high) for a range, FixedSpace(...) for a constant, and "
-                f"register a class of yours with jax.tree_util.register_dataclass"
-            )
+            raise no_space_at(where, node)
         return treedef.unflatten(
             [self.visit(child, (*path, name_of(k[0])), scope) for k, child in children]
         )
@@ -316,6 +312,15 @@ def columns_of(leaves: Any, widths: tuple[int, ...]) -> np.ndarray:
     first = starts(widths)
     parts = [np.arange(first[i], first[i] + widths[i]) for i in leaves]
     return np.concatenate(parts) if parts else np.zeros(0, int)
+
+
+def no_space_at(where: str, node: Any) -> SpaceError:
+    """The error for what stands in a search space and is neither space nor container."""
+    return SpaceError(
+        f"expected a Space at {where} of the search space, got {node!r}; write "
+        f"LinearSpace(low, high) for a range, FixedSpace(...) for a constant, and "
+        f"register a class of yours with jax.tree_util.register_dataclass"
+    )
 
 
 def name_of(key: Any) -> str:

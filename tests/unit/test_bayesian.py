@@ -578,6 +578,13 @@ def test_bad_settings_raise_at_construction(setting, value, message):
         hj.BayesianSearch(**{setting: value})
 
 
+def test_a_space_given_to_a_constructor_is_told_where_it_belongs():
+    for search in (hj.BayesianSearch, hj.RandomSearch, hj.GridSearch):
+        for space in (UNIT, UNIT["x"]):
+            with pytest.raises(SettingError, match=r"no space for .* init\(space\)"):
+                search(space)
+
+
 def test_bad_sizes_raise():
     for n_max in (0, -3, 2.5):
         with pytest.raises(SettingError, match="n_max"):

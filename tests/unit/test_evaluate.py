@@ -175,8 +175,8 @@ class TestVectorised:
     ("results", "shown"),
     [
         (np.asarray([1 + 2j]), r"got array\(\[1.\+2.j\]\)"),
-        (jnp.asarray([True]), "numbers, .* got .*True"),
-        (np.asarray(["good"]), "evaluator .* 1 numbers, nan for .*good"),
+        (jnp.asarray([True]), "number.*, nan .* got .*True"),
+        (np.asarray(["good"]), r"evaluator .* 1 number\(s\), nan for .*good"),
         ([None], r"nan for a failed trial, got \[None\]"),
         ([[1.0], [1.0, 2.0]], r"got \[\[1.0\], \[1.0, 2.0\]\]"),
         (None, "got None"),
