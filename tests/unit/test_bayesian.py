@@ -1,6 +1,8 @@
 """BayesianSearch beyond the shared contract."""
 
 import itertools
+import math
+import re
 
 import equinox as eqx
 import jax
@@ -32,6 +34,26 @@ UNIT = {"x": hj.LinearSpace(0.0, 1.0)}
 
 def study(space, n_max, **settings):
     return hj.BayesianSearch.init(space, n_max, **FAST | settings)
+
+
+@pytest.mark.parametrize("n_max", [96, 100])
+@pytest.mark.parametrize("n_parallel", [1, 7])
+@pytest.mark.parametrize("n_pending", [0, 3])
+def test_models_have_whole_multiples_of_rows(n_max, n_parallel, n_pending):
+    state, search = hj.BayesianSearch.tuned(UNIT, n_max, n_parallel=n_parallel)
+    values = jnp.zeros(n_pending)
+
+    def ask(state, values):
+        pending = {"x": values} if n_pending else None
+        return search.get_next_params(state, KEY, pending=pending)
+
+    factored = set(
+        re.findall(
+            r"f32\[(?:2,)?(\d+),\1\] = cholesky",
+            str(jax.make_jaxpr(ask)(state, values)),
+        )
+    )
+    assert factored == {str(16 * math.ceil((n_max + n_parallel - 1 + n_pending) / 16))}
 
 
 def told(state, search, values, results):
