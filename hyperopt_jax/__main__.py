@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from hyperopt_jax import __version__
 from hyperopt_jax.errors import HyperoptError, MissingExtraError, SettingError
 
 _DEMO_HELP = (
@@ -36,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hyperopt_jax",
         description="Hyperparameter search as pure, compiled JAX functions.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"hyperopt_jax {__version__}"
     )
     commands = parser.add_subparsers(dest="command", title="commands")
     demo = commands.add_parser("demo", help=_DEMO_HELP, description=_DEMO_HELP)

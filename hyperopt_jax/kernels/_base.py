@@ -73,6 +73,10 @@ class BaseKernel(eqx.Module):
 
         return Sum(self, other)  # type: ignore[call-arg]
 
+    def __radd__(self, other: Any) -> "BaseKernel":
+        # Python's `sum` begins with the whole number 0.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def __mul__(self, other: Any) -> "BaseKernel":
         from hyperopt_jax.kernels._algebra import Product, Scaled
 

@@ -296,6 +296,14 @@ def _columns(flat: Layout, params: PyTree) -> list[Any]:
         columns = flat.treedef.flatten_up_to(params)
         if all(map(_is_column, columns)):
             return columns
+    expected = (
+        f"expected params with the structure of the search space, {flat.structure}"
+    )
+    if jax.tree_util.treedef_is_leaf(structure):
+        raise ParamsError(
+            f"{expected}, got one {type(params).__name__}; of a table, give a dict of its "
+            f"columns"
+        )
     own, told = _named_places(flat.structure), _named_places(structure)
     faults = [
         f"{what} {', '.join(names[:MAX_NAMED])}"
@@ -306,8 +314,7 @@ def _columns(flat: Layout, params: PyTree) -> list[Any]:
         if names
     ]
     raise ParamsError(
-        f"expected params with the structure of the search space, {flat.structure}, got "
-        f"{structure}{f', {chr(32).join(faults)}' if faults else ''}"
+        f"{expected}, got {structure}{f', {chr(32).join(faults)}' if faults else ''}"
     )
 
 

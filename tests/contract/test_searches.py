@@ -593,6 +593,7 @@ def test_start_points_are_checked(row):
                 r"number 0 of 3 with .* outside: ",
             ),
             ({"z": jnp.zeros(3)}, r"structure of the search space.*with the unknown z"),
+            (object(), "got one object; of a table, give a dict of its columns"),
             ([*listed, {"z": 0.0}], "structure of the search space"),
             ([], "at least one point"),
         ]:

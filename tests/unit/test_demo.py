@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperopt_jax import __main__ as command_line
+from hyperopt_jax import __main__ as command_line, __version__
 
 pytest.importorskip("optax")
 pytest.importorskip("sklearn")
@@ -161,6 +161,13 @@ def test_best_so_far_passes_over_failed_trials():
 def test_no_command_prints_help(capsys):
     assert command_line.main([]) == 0
     assert "demo" in capsys.readouterr().out
+
+
+def test_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"hyperopt_jax {__version__}\n"
 
 
 def test_module_runs_as_a_program():

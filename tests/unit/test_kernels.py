@@ -407,6 +407,12 @@ class TestAlgebra:
     def test_only_kernels_add(self):
         with pytest.raises(TypeError):
             RBF() + 1.0
+        with pytest.raises(TypeError):
+            1 + RBF()
+
+    def test_python_sums_them(self):
+        parts = [RBF(), Matern(), 0.5 * RBF()]
+        assert eqx.tree_equal(sum(parts), parts[0] + parts[1] + parts[2])
 
     def test_vmap_over_a_weight(self):
         weights = as_float([0.5, 2.0])
