@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from hyperopt_jax.bayesian._search import BayesianSearch
 
 
-# Rows come in multiples of this, the widest registers of a CPU. Else XLA compiles what is
-# left over at the end of each row apart, which takes a tenth of its time.
+# The models of a batch have rows in multiples of this, the widest registers of a CPU. Else
+# XLA compiles what is left over at their ends apart, which takes a tenth of its time.
 ROWS_AT_ONCE = 16
 
 
@@ -85,8 +85,9 @@ def propose(
     if pending is not None:
         running = _Running(points_in_cube(codec, pending[0]), pending[1])
     n_free = optimizer.n_parallel - 1 + (0 if running is None else len(running.U))
-    n = len(trials.mask)
-    pad = (0, _rounded_up(n + n_free) - n)
+    if n_free > 0:
+        n_free = _rounded_up(len(trials.mask) + n_free) - len(trials.mask)
+    pad = (0, n_free)
     slots = _Slots(
         jnp.pad(in_cube(codec, trials), (pad, (0, 0)), constant_values=0.5),
         jnp.pad(losses(trials, optimizer.maximize), pad, constant_values=jnp.inf),

@@ -1,7 +1,6 @@
 """BayesianSearch beyond the shared contract."""
 
 import itertools
-import math
 import re
 
 import equinox as eqx
@@ -37,23 +36,14 @@ def study(space, n_max, **settings):
 
 
 @pytest.mark.parametrize("n_max", [96, 100])
-@pytest.mark.parametrize("n_parallel", [1, 7])
-@pytest.mark.parametrize("n_pending", [0, 3])
-def test_models_have_whole_multiples_of_rows(n_max, n_parallel, n_pending):
+@pytest.mark.parametrize(("n_parallel", "n_pending"), [(7, 0), (1, 3), (7, 3)])
+def test_models_of_a_batch_have_whole_multiples_of_rows(n_max, n_parallel, n_pending):
     state, search = hj.BayesianSearch.tuned(UNIT, n_max, n_parallel=n_parallel)
-    values = jnp.zeros(n_pending)
-
-    def ask(state, values):
-        pending = {"x": values} if n_pending else None
-        return search.get_next_params(state, KEY, pending=pending)
-
-    factored = set(
-        re.findall(
-            r"f32\[(?:2,)?(\d+),\1\] = cholesky",
-            str(jax.make_jaxpr(ask)(state, values)),
-        )
-    )
-    assert factored == {str(16 * math.ceil((n_max + n_parallel - 1 + n_pending) / 16))}
+    pending = {"x": jnp.zeros(n_pending)} if n_pending else None
+    ask = jax.make_jaxpr(lambda s: search.get_next_params(s, KEY, pending=pending))
+    factored = re.findall(r"f32\[(?:2,)?(\d+),\1\] = cholesky", str(ask(state)))
+    assert factored
+    assert not any(int(rows) % 16 for rows in factored)
 
 
 def told(state, search, values, results):
