@@ -84,10 +84,8 @@ def propose(
     running = None
     if pending is not None:
         running = _Running(points_in_cube(codec, pending[0]), pending[1])
-    n_free = optimizer.n_parallel - 1 + (0 if running is None else len(running.U))
-    if n_free > 0:
-        n_free = _rounded_up(len(trials.mask) + n_free) - len(trials.mask)
-    pad = (0, n_free)
+    n, n_free = len(trials.mask), _n_free(optimizer, running)
+    pad = (0, _rounded_up(n + n_free) - n if n_free > 0 else 0)
     slots = _Slots(
         jnp.pad(in_cube(codec, trials), (pad, (0, 0)), constant_values=0.5),
         jnp.pad(losses(trials, optimizer.maximize), pad, constant_values=jnp.inf),
@@ -112,6 +110,11 @@ def propose(
         U = _never_twice(codec, U, slots, running, count)
     # Where nothing feasible was found at all, the status of the study will say so.
     return codec.decode_found(U, ~jnp.isnan(U).any(axis=1, keepdims=True))
+
+
+def _n_free(optimizer: "BayesianSearch", running: _Running | None) -> int:
+    """How many rows of its models a batch may fill with hallucinated results."""
+    return optimizer.n_parallel - 1 + (0 if running is None else len(running.U))
 
 
 def _rounded_up(n_rows: int) -> int:
@@ -198,7 +201,8 @@ def _model_based(
     """
     so_far = region.progress(slots.U, slots.losses, count)
     incumbent = slots.U[so_far.best_row]
-    n_free = optimizer.n_parallel - 1 + (0 if running is None else len(running.U))
+    n_free = _n_free(optimizer, running)
+    # A part of a record has rows in multiples too: `MAX_ROWS` of it is one.
     seen, best_row, n_unseen = _seen(slots, so_far.best_row, _rounded_up(n_free))
     so_far = so_far._replace(best_row=best_row)
     n_at_once = optimizer.n_parallel + (0 if running is None else running.n)

@@ -299,7 +299,7 @@ def _columns(flat: Layout, params: PyTree) -> list[Any]:
     expected = (
         f"expected params with the structure of the search space, {flat.structure}"
     )
-    if jax.tree_util.treedef_is_leaf(structure):
+    if jax.tree_util.all_leaves([params]):
         raise ParamsError(
             f"{expected}, got one {type(params).__name__}; of a table, give a dict of its "
             f"columns"

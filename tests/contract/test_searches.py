@@ -594,6 +594,7 @@ def test_start_points_are_checked(row):
             ),
             ({"z": jnp.zeros(3)}, r"structure of the search space.*with the unknown z"),
             (object(), "got one object; of a table, give a dict of its columns"),
+            ({}, r"structure of the search space.*, without "),
             ([*listed, {"z": 0.0}], "structure of the search space"),
             ([], "at least one point"),
         ]:

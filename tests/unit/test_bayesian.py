@@ -35,7 +35,7 @@ def study(space, n_max, **settings):
     return hj.BayesianSearch.init(space, n_max, **FAST | settings)
 
 
-@pytest.mark.parametrize("n_max", [96, 100])
+@pytest.mark.parametrize("n_max", [96, 100, 1100])
 @pytest.mark.parametrize(("n_parallel", "n_pending"), [(7, 0), (1, 3), (7, 3)])
 def test_models_of_a_batch_have_whole_multiples_of_rows(n_max, n_parallel, n_pending):
     state, search = hj.BayesianSearch.tuned(UNIT, n_max, n_parallel=n_parallel)
